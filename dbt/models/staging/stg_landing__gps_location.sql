@@ -1,0 +1,19 @@
+select
+    e.tenant_id,
+    e.vehicle_id,
+    e.event_id,
+    e.driver_id,
+    e.fixed_at,
+    e.recorded_at,
+    e.lat,
+    e.lon,
+    e.speed_kmh,
+    e.heading_deg,
+    e.altitude_m,
+    e.accuracy_m,
+    e.odometer_km,
+    e.fuel_level_pct,
+    e.ignition_on,
+    e.batch_id,
+    e.arrived_at
+from {{ source('landing', 'gps_location') }} as e

@@ -1,0 +1,21 @@
+select
+    s.tenant_id,
+    s.shipment_id,
+    s.order_ref,
+    s.customer_id,
+    s.carrier_id,
+    s.service_level,
+    s.mode,
+    s.origin_site_id,
+    s.destination_site_id,
+    s.pieces,
+    s.weight_kg,
+    s.declared_value_minor,
+    s.currency,
+    s.created_at,
+    s.promised_at,
+    (s.promised_at at time zone 'UTC')::date as promised_date,
+    s.cancelled_at,
+    s._deleted as is_deleted,
+    s.batch_id
+from {{ source('source', 'shipments') }} as s

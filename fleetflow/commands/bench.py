@@ -1,0 +1,102 @@
+"""`fleetflow bench`: figures, each beside the machine's limit measured in the same run. Nothing asserts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fleetflow.settings import Settings
+
+group = typer.Typer(help="Measure landing, transform and freshness.", no_args_is_help=True)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    app.add_typer(group, name="bench")
+
+
+@group.command()
+def landing(
+    events: Annotated[int, typer.Option(min=10_000, help="Events a run.")] = 1_000_000,
+    runs: Annotated[int, typer.Option(min=1, help="Runs; the median counts.")] = 3,
+    flush_rows: Annotated[int, typer.Option(min=1000, help="Rows of a cut.")] = 25_000,
+    as_json: AsJson = False,
+) -> None:
+    """Events a second that one worker lands from memory, against COPY and Parquet of encoded rows."""
+    from fleetflow.bench.landing import run_bench
+
+    with _postgres() as settings:
+        _print(run_bench(settings, events, runs, flush_rows), as_json)
+
+
+@group.command()
+def transform(
+    shipments: Annotated[int, typer.Option(min=1000, help="Shipments with history.")] = 4_000_000,
+    events: Annotated[int, typer.Option(min=1000, help="Events of the minute.")] = 2_100_000,
+    as_json: AsJson = False,
+) -> None:
+    """Seconds to transform one minute at peak."""
+    from fleetflow.bench.transform import run_bench
+
+    with _postgres() as settings:
+        _print(run_bench(settings, shipments=shipments, events=events), as_json)
+
+
+@group.command()
+def freshness(
+    rate: Annotated[float, typer.Option(min=1, max=50_000, help="Events a second.")] = 35_000,
+    seconds: Annotated[float, typer.Option(min=10, help="Seconds of streaming.")] = 180,
+    as_json: AsJson = False,
+) -> None:
+    """Seconds from sending a status to its being in the marts, the whole stack on this machine."""
+    from fleetflow.bench.freshness import run_bench
+
+    with _home() as home:
+        _print(run_bench(home, rate, seconds), as_json)
+
+
+@contextmanager
+def _home() -> Iterator[Path]:
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory(prefix="fleetflow-bench-") as directory:
+        yield Path(directory)
+
+
+@contextmanager
+def _postgres() -> Iterator[Settings]:
+    """Keep a Postgres of the benchmark's own for its time."""
+    from fleetflow.local.stack import running
+
+    with _home() as home, running(home, ("postgres",)) as settings:
+        yield settings
+
+
+def _print(figures: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(figures))
+        return
+    for line in _lines(figures):
+        typer.echo(line)
+
+
+def _lines(figures: dict[str, Any], indent: str = "") -> Iterator[str]:
+    for key, value in figures.items():
+        if isinstance(value, dict):
+            yield f"{indent}{key}"
+            yield from _lines(value, indent + "  ")
+        elif not isinstance(value, list):
+            yield (
+                f"{indent}{key:<28}{value:,}"
+                if isinstance(value, int | float)
+                else f"{indent}{key:<28}{value}"
+            )

@@ -1,0 +1,1 @@
+"""The main job, once, from an empty machine to the morning report."""

@@ -1,0 +1,267 @@
+"""Runs the main job on the embedded stack: fleet, streams, landing, Airflow, warehouse, checks, report.
+
+Own state directory below the home, emptied at the start; `make up`'s stack is not touched. It ends with a verdict:
+every count adds up and every DAG run succeeded, or what did not.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleetflow.faults import UserError
+from fleetflow.latency import Percentiles, landing_freshness, marts_freshness
+from fleetflow.local import stack
+from fleetflow.local.airflow_api import AirflowApi, DagRun
+from fleetflow.local.state import FILE, load
+from fleetflow.runtime import Connection, client, connect
+from fleetflow.settings import Settings
+
+if TYPE_CHECKING:
+    from fleetflow.simulator.run import Progress
+    from quality.reconcile import FeedReconciliation
+
+CDC, MICROBATCH = "load__orders__cdc", "transform__shipments__microbatch"
+MARK = "demo-home"
+CLOSING_DAGS = ("maintain__partitions__daily", "check__marts__nightly", "report__sla__morning")
+
+
+@dataclass(frozen=True)
+class DemoPlan:
+    """How much of everything: live events a second, seconds of it, past shipments a day."""
+
+    rate: float = 1500.0
+    seconds: float = 60.0
+    history_days: int = 8
+    history_shipments: int = 600
+    open_shipments: int = 2500
+    seed: int = 7
+    tenant: str = "acme"
+
+
+@dataclass(frozen=True)
+class SlaLine:
+    """One line of the morning's table."""
+
+    dimension: str
+    member: str
+    due: int
+    on_time: int
+    late: int
+    still_open: int
+    on_time_share: float | None
+    target_share: float | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of the run; `faults` is empty when everything is right."""
+
+    seconds: float
+    feeds: Sequence[FeedReconciliation]
+    marts: Percentiles
+    landing: Percentiles
+    sla: Sequence[SlaLine]
+    runs: Sequence[DagRun]
+    marts_rows: int
+    checks_failed: int
+    checks: int
+    report: Path | None
+    report_uri: str | None
+    docs: Path
+    faults: Sequence[str]
+
+
+Tell = Callable[[str, str], None]
+
+
+class Demo:
+    """One run of the main job. `tell(step, detail)` is called as it goes."""
+
+    def __init__(self, home: Path, plan: DemoPlan, tell: Tell) -> None:
+        self.home = home
+        self.plan = plan
+        self._tell = tell
+        self._started = time.monotonic()
+
+    def run(self) -> Outcome:
+        """Run it, and stop what was started whatever happens.
+
+        Raises:
+            StackError: a part did not start, or a DAG run did not end in time.
+        """
+        empty_home(self.home)
+        try:
+            self._tell("stack", "starting Postgres, the AWS stand-in, Airflow and a landing worker")
+            settings = stack.up(self.home, stack.PARTS, say=lambda line: self._tell("stack", line))
+            api = AirflowApi(self.home, load(self.home).ports["airflow"])
+            sent = self._stream(settings)
+            self._await_landing(settings, sent)
+            self._close(settings, api)
+            return self._outcome(settings, api)
+        finally:
+            self._tell("stop", "stopping the stack")
+            stack.down(self.home)
+
+    def _stream(self, settings: Settings) -> int:
+        from fleetflow.simulator.plan import USUAL_FAULTS, SimulationPlan
+        from fleetflow.simulator.run import run_simulation
+        from fleetflow.simulator.sinks import Streams
+        from ingestion.streams.producer import Producer
+
+        plan = SimulationPlan(
+            start=datetime.now(UTC), seed=self.plan.seed, tenant=self.plan.tenant, rate=self.plan.rate,
+            seconds=self.plan.seconds, history_days=self.plan.history_days,
+            history_shipments=self.plan.history_shipments, shipments=self.plan.open_shipments,
+            faults=USUAL_FAULTS,
+        )  # fmt: skip
+        kinesis = client(settings, "kinesis", max_attempts=1)
+        with (
+            connect(settings.orders_dsn.reveal(), autocommit=True) as orders,
+            Producer(kinesis, settings.gps_stream, self.home / "spool") as gps,
+            Producer(kinesis, settings.status_stream, self.home / "spool") as status,
+        ):
+            truth = run_simulation(plan, orders, Streams(gps, status), self.home, self._show_stream)
+        return truth.sent
+
+    def _show_stream(self, progress: Progress) -> None:
+        rate = f", {progress.rate:,.0f}/s" if progress.rate else ""
+        self._tell("stream", f"{progress.phase}: {progress.sent:,} of {progress.total:,}{rate}")
+
+    def _await_landing(self, settings: Settings, sent: int, timeout_s: float = 60) -> None:
+        deadline = time.monotonic() + timeout_s
+        with connect(settings.dsn("ops"), autocommit=True) as conn:
+            while (
+                read := _number(
+                    conn, "select coalesce(sum(events_read), 0) from ops.batch where source = 'stream'"
+                )
+            ) < sent:
+                self._tell("land", f"{read:,} of {sent:,} events landed")
+                if time.monotonic() > deadline:
+                    return  # the reconciliation says what is missing
+                time.sleep(0.3)
+        self._tell("land", f"{read:,} of {sent:,} events landed")
+
+    def _close(self, settings: Settings, api: AirflowApi) -> None:
+        """Pull the last order changes, transform what is left, then check, report and keep the partitions."""
+        self._run_dag(api, CDC)
+        deadline = time.monotonic() + 90
+        with connect(settings.dsn("ops"), autocommit=True) as conn:
+            pending = "select count(*) from ops.pending_batch where pipeline = 'shipments'"
+            while (left := _number(conn, pending)) and time.monotonic() < deadline:
+                self._tell("transform", f"{left} batches wait for the micro-batch")
+                self._run_dag(api, MICROBATCH)
+        upkeep = [api.trigger(CLOSING_DAGS[0])]
+        for dag_id in CLOSING_DAGS[1:]:
+            self._run_dag(api, dag_id)
+        for run in upkeep:
+            api.wait(run, 60)
+
+    def _run_dag(self, api: AirflowApi, dag_id: str) -> None:
+        self._tell("airflow", f"{dag_id}: running")
+        run = api.wait(api.trigger(dag_id), 120)
+        self._tell("airflow", f"{dag_id}: {run.state}")
+
+    def _outcome(self, settings: Settings, api: AirflowApi) -> Outcome:
+        from fleetflow.commands.reconcile import reconcile_landing
+
+        self._tell("reconcile", "counting every arm")
+        feeds = reconcile_landing(settings)
+        runs = [run for run in api.runs() if run.ended or run.state == "running"]
+        with connect(settings.dsn("ops")) as conn:
+            pending = _number(conn, "select count(*) from ops.pending_batch")
+            checks, failed, blocking = (
+                _number(conn, f"select count(*) from ops.check_result{where}")
+                for where in ("", " where not passed", " where not passed and severity = 'error'")
+            )
+            outcome = Outcome(
+                seconds=time.monotonic() - self._started,
+                feeds=feeds,
+                marts=marts_freshness(conn),
+                landing=landing_freshness(conn),
+                sla=read_sla(conn, self.plan.tenant),
+                runs=runs,
+                marts_rows=_number(conn, "select count(*) from marts.fct_shipment"),
+                checks=checks,
+                checks_failed=failed,
+                report=newest_report(self.home),
+                report_uri=_report_uri(settings),
+                docs=self.home / "data_docs" / "nightly" / "index.html",
+                faults=[],
+            )
+        faults = list(_faults(outcome, pending, blocking))
+        return Outcome(**{**vars(outcome), "faults": faults})
+
+
+def empty_home(home: Path) -> None:
+    """Stop and remove what an earlier demo left; anything that is not a demo's home is left alone.
+
+    Raises:
+        UserError: the directory exists and is not one of ours.
+    """
+    if home.exists() and any(home.iterdir()):
+        if not (home / MARK).exists():
+            raise UserError(f"{home} is not empty and not a demo's directory; choose another with --home")
+        if (home / FILE).exists():
+            stack.down(home)
+        shutil.rmtree(home)
+    home.mkdir(parents=True, exist_ok=True)
+    (home / MARK).write_text("The demo empties this directory at each start.\n")
+
+
+def read_sla(conn: Connection, tenant: str) -> list[SlaLine]:
+    """Return the morning's table of a tenant."""
+    rows = conn.execute(
+        "select dimension, member, due, on_time, late, open, on_time_share, target_share from reports.rpt_morning_sla"
+        " where tenant_id = %s order by array_position(array['all', 'service_level', 'region', 'carrier'], dimension),"
+        " member",
+        (tenant,),
+    ).fetchall()
+    return [
+        SlaLine(d, m, due, on_time, late, still_open, *(None if x is None else float(x) for x in shares))
+        for d, m, due, on_time, late, still_open, *shares in rows
+    ]
+
+
+def newest_report(home: Path) -> Path | None:
+    """Return the newest page below the home's reports."""
+    pages = sorted((home / "reports").rglob("*.html"), key=lambda page: page.stat().st_mtime)
+    return pages[-1] if pages else None
+
+
+def _report_uri(settings: Settings) -> str | None:
+    listed = client(settings, "s3").list_objects_v2(Bucket=settings.report_bucket).get("Contents", [])
+    pages = [entry["Key"] for entry in listed if entry["Key"].endswith(".html")]
+    return f"s3://{settings.report_bucket}/{pages[-1]}" if pages else None
+
+
+def _faults(outcome: Outcome, pending: int, blocking: int) -> list[str]:
+    faults = [f"{feed.feed}: {fault}" for feed in outcome.feeds for fault in feed.faults]
+    faults += [f"DAG run {run.dag_id} {run.run_id} failed" for run in outcome.runs if run.state == "failed"]
+    succeeded = {run.dag_id for run in outcome.runs if run.state == "success"}
+    faults += [
+        f"DAG {dag_id} never succeeded"
+        for dag_id in (CDC, MICROBATCH, *CLOSING_DAGS)
+        if dag_id not in succeeded
+    ]
+    if pending:
+        faults.append(f"{pending} landed batches are not transformed")
+    if blocking:
+        faults.append(f"{blocking} checks of severity error failed")
+    if outcome.report is None or outcome.report_uri is None:
+        faults.append("the morning report was not written")
+    if not outcome.sla:
+        faults.append("the SLA table is empty")
+    if not outcome.docs.exists():
+        faults.append("the data docs were not written")
+    return faults
+
+
+def _number(conn: Connection, query: str) -> int:
+    row = conn.execute(query.encode()).fetchone()
+    return int(row[0]) if row else 0

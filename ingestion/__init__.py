@@ -1,0 +1,1 @@
+"""How data gets in: streams, landing, change data capture. Never imports airflow or fleetflow."""

@@ -1,0 +1,140 @@
+"""What the order database gives out: one publication, and the least rights that reading it needs.
+
+Drivers and vehicles are allow-listed column by column, for they hold names, phones, licence numbers, plates
+and VINs: a column that is not listed can neither be read by the CDC role nor reach the stream. The others are
+published whole, so that a column added there is followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from domain.contracts import ENTITIES
+from ingestion.cdc.errors import PublicationError
+from ingestion.cdc.layout import Layout, SourceColumn
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+Tables = Mapping[str, tuple[str, ...] | None]
+
+SCHEMA = "public"
+PUBLICATION = "fleetflow"
+# A table with personal data is published column by column, any other whole.
+TABLES: Tables = {
+    name: tuple(column.name for column in entity.mirrored) if entity.mirrored != entity.columns else None
+    for name, entity in ENTITIES.items()
+}
+
+
+def prepare(
+    owner: Connection,
+    role: str,
+    *,
+    publication: str = PUBLICATION,
+    tables: Tables = TABLES,
+    schema: str = SCHEMA,
+) -> None:
+    """Make or adjust the publication, and grant the role SELECT on exactly what is published.
+
+    Run by the owner of the tables; safe to repeat. The role itself needs LOGIN and REPLICATION (on RDS:
+    membership of rds_replication), which only an administrator can give.
+
+    Raises:
+        PublicationError: the role, a table or a listed column does not exist, or the caller is not the owner.
+    """
+    try:
+        with owner.transaction():
+            _publish(owner, publication, tables, schema)
+            for table, columns in tables.items():
+                _grant(owner, role, sql.Identifier(schema, table), columns)
+            owner.execute(
+                sql.SQL("grant usage on schema {} to {}").format(sql.Identifier(schema), sql.Identifier(role))
+            )
+    except psycopg.ProgrammingError as fault:
+        raise PublicationError(
+            f"publication {publication} cannot be made: {fault.diag.message_primary}"
+        ) from fault
+
+
+def _publish(owner: Connection, publication: str, tables: Tables, schema: str) -> None:
+    targets = sql.SQL(", ").join(
+        sql.SQL("{}{}").format(sql.Identifier(schema, table), _column_list(columns))
+        for table, columns in tables.items()
+    )
+    name = sql.Identifier(publication)
+    known = owner.execute("select from pg_publication where pubname = %s", (publication,)).fetchone()
+    statement = (
+        "alter publication {} set table {}" if known is not None else "create publication {} for table {}"
+    )
+    owner.execute(sql.SQL(statement).format(name, targets))
+    owner.execute(
+        sql.SQL("alter publication {} set (publish = 'insert, update, delete, truncate')").format(name)
+    )
+
+
+def _grant(owner: Connection, role: str, table: sql.Identifier, columns: tuple[str, ...] | None) -> None:
+    grantee = sql.Identifier(role)
+    owner.execute(sql.SQL("revoke all on {} from {}").format(table, grantee))
+    owner.execute(sql.SQL("grant select{} on {} to {}").format(_column_list(columns), table, grantee))
+
+
+def _column_list(columns: tuple[str, ...] | None) -> sql.Composable:
+    if columns is None:
+        return sql.SQL("")
+    return sql.SQL(" ({})").format(sql.SQL(", ").join(map(sql.Identifier, columns)))
+
+
+def read_layouts(source: Connection, publication: str, tables: Tables) -> dict[str, Layout]:
+    """Return the published columns of each table, as the catalog has them now.
+
+    Raises:
+        PublicationError: the publication is missing, or its tables are not the ones that are mirrored.
+    """
+    rows = source.execute(
+        "select p.tablename, c.oid, a.attname, a.atttypid, a.atttypmod, a.attnum,"
+        " case when a.atthasmissing then (a.attmissingval::text::text[])[1] end,"
+        " not a.atthasmissing and (a.atthasdef or a.attidentity <> '')"
+        " from pg_publication_tables as p"
+        " join pg_namespace as n on n.nspname = p.schemaname"
+        " join pg_class as c on c.relnamespace = n.oid and c.relname = p.tablename"
+        " join pg_attribute as a on a.attrelid = c.oid and a.attname = any(p.attnames) and a.attnum > 0"
+        " where p.pubname = %s order by p.tablename, a.attnum",
+        (publication,),
+    ).fetchall()
+    layouts: dict[str, Layout] = {}
+    for table, oid, *column in rows:
+        seen = layouts.setdefault(table, Layout(oid, ()))
+        layouts[table] = Layout(oid, (*seen.columns, SourceColumn(*column)))
+    _check(publication, layouts, tables)
+    return layouts
+
+
+def _check(publication: str, layouts: Mapping[str, Layout], tables: Tables) -> None:
+    if not layouts:
+        raise PublicationError(
+            f"the order database has no publication {publication}; run prepare() as its owner"
+        )
+    if layouts.keys() != tables.keys():
+        raise PublicationError(
+            f"publication {publication} holds {sorted(layouts)}, but the mirrors are {sorted(tables)};"
+            " run prepare() as the order database's owner"
+        )
+    for table, layout in layouts.items():
+        check_allowed(table, layout, tables[table])
+
+
+def check_allowed(table: str, layout: Layout, allowed: tuple[str, ...] | None) -> None:
+    """Refuse a column that is published though it is not on the table's allow-list.
+
+    Raises:
+        PublicationError: such a column is there; none of its values was stored.
+    """
+    extra = [] if allowed is None else [name for name in layout.names if name not in allowed]
+    if extra:
+        raise PublicationError(
+            f"{table} publishes {', '.join(extra)}, which may not be mirrored; run prepare() as the order"
+            " database's owner"
+        )

@@ -1,0 +1,1 @@
+"""Checks over sets of rows, and reconciliation against arms outside the lineage."""

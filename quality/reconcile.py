@@ -1,0 +1,283 @@
+"""Does everything add up? Holds what landed against arms outside the lineage, feed by feed.
+
+Arms: the sender's own truth (files that the landing never touched), the ledger, the rows in landing, the rejects, and
+the footers of the raw Parquet objects. A side that cannot be counted is a failure, never a pass.
+Reads only. `sent <= read` where a sender repeated itself after a crash; the repeats are counted, and exactness is
+held by the distinct event ids. Landing keeps its days only so long: rows of dropped days are taken from the ledger's
+word and the raw objects, and distinct ids are held against the sender's only while no day is gone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+CountRows = Callable[[str], int]
+
+
+@dataclass
+class Sent:
+    """What the senders say of one feed, summed over their runs.
+
+    `valid_distinct` is None where some run could not tell valid from invalid, or was killed before its last word;
+    `invalid`, by rule, where some run could not tell.
+    `most_distinct` is the largest run's number of different lines; different runs may have sent the same ones.
+    """
+
+    sent: int = 0
+    valid_distinct: int | None = 0
+    most_distinct: int = 0
+    invalid: dict[str, int] | None = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FeedReconciliation:
+    """One feed's counts on every arm, and what does not add up."""
+
+    feed: str
+    sent: int | None
+    read: int
+    accepted: int
+    rejected: int
+    landed: int
+    dropped: int
+    distinct: int
+    duplicates: int
+    rejected_kept: int
+    raw_rows: int | None
+    repeated_by_sender: int | None
+    replayed: int
+    faults: tuple[str, ...]
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every arm agrees."""
+        return not self.faults
+
+
+def read_sent(directory: Path) -> dict[str, Sent]:
+    """Sum the senders' truth files by feed.
+
+    Raises:
+        ValueError: a file is not a truth file.
+    """
+    found: dict[str, Sent] = {}
+    for path in sorted(directory.glob("*.json")):
+        try:
+            truth = json.loads(path.read_text())
+            for name, facts in truth["feeds"].items():
+                _add(found.setdefault(name, Sent()), facts, complete=truth.get("complete", True))
+        except (json.JSONDecodeError, KeyError, TypeError) as fault:
+            raise ValueError(f"{path} is not a sender's truth: {fault!r}") from fault
+    return found
+
+
+def _add(total: Sent, facts: Mapping[str, Any], *, complete: bool) -> None:
+    total.sent += int(facts["sent"])
+    total.most_distinct = max(total.most_distinct, int(facts.get("distinct") or 0))
+    distinct = facts.get("valid_distinct") if complete else None
+    if distinct is None or total.valid_distinct is None:
+        total.valid_distinct = None
+    else:
+        total.valid_distinct += int(distinct)
+    if facts.get("invalid") is None or total.invalid is None:
+        total.invalid = None
+        return
+    for rule, count in facts["invalid"].items():
+        total.invalid[rule] = total.invalid.get(rule, 0) + int(count)
+
+
+def reconcile(
+    conn: Connection, feeds: Sequence[str], sent: Mapping[str, Sent], count_rows: CountRows
+) -> list[FeedReconciliation]:
+    """Reconcile every feed, and `unknown` for events that name none.
+
+    Args:
+        conn: the warehouse, as a role that reads `ops` and `landing` of every tenant; in a repeatable-read
+            transaction, or what lands meanwhile is counted on one arm and not on another.
+        feeds: the feeds that have a landing table.
+        sent: the senders' truth by feed; a feed that is missing was not accounted for by any sender.
+        count_rows: returns the row count in the footer of a raw object; raises OSError if it cannot.
+    """
+    names = [*feeds, *(name for name in _other_feeds(conn, feeds, sent))]
+    return [_reconcile_feed(conn, name, name in feeds, sent.get(name), count_rows) for name in names]
+
+
+def _other_feeds(conn: Connection, feeds: Sequence[str], sent: Mapping[str, Sent]) -> list[str]:
+    rows = conn.execute(
+        "select distinct feed from ops.batch where source in ('stream', 'replay') and feed <> all(%s)",
+        (list(feeds),),
+    ).fetchall()
+    return sorted({row[0] for row in rows} | {name for name in sent if name not in feeds})
+
+
+def _reconcile_feed(
+    conn: Connection, feed: str, has_table: bool, sent: Sent | None, count_rows: CountRows
+) -> FeedReconciliation:
+    read, accepted, rejected, replayed = _one(
+        conn,
+        "select coalesce(sum(events_read) filter (where source = 'stream'), 0),"
+        " coalesce(sum(accepted) filter (where source = 'stream'), 0),"
+        " coalesce(sum(rejected) filter (where source = 'stream'), 0),"
+        " coalesce(sum(accepted) filter (where source = 'replay'), 0)"
+        " from ops.batch where feed = %s and source in ('stream', 'replay')",
+        (feed,),
+    )
+    landed, distinct = _landed(conn, feed) if has_table else (0, 0)
+    dropped, row_faults = _rows_of_batches(conn, feed) if has_table else (0, [])
+    kept = _one(conn, "select count(*) from ops.rejected where feed = %s", (feed,))[0]
+    raw_rows, raw_faults = _raw_rows(conn, feed, count_rows)
+    faults = [
+        *raw_faults,
+        *_differs("ledger: read", read, "accepted + rejected", accepted + rejected),
+        *_differs("rows in landing", landed, "accepted in the ledger", accepted + replayed - dropped),
+        *row_faults,
+        *_differs("rejects kept", kept, "rejected in the ledger", rejected),
+        *_overlaps(conn, feed),
+    ]
+    if raw_rows is not None:
+        faults += _differs("rows in raw objects", raw_rows, "accepted in the ledger", accepted + replayed)
+    if sent is not None:
+        faults += _against_sender(conn, feed, sent, read, None if dropped else distinct, replayed)
+    return FeedReconciliation(
+        feed,
+        sent.sent if sent else None,
+        read,
+        accepted,
+        rejected,
+        landed,
+        dropped,
+        distinct,
+        landed - distinct,
+        kept,
+        raw_rows,
+        read - sent.sent if sent else None,
+        replayed,
+        tuple(faults),
+    )
+
+
+def _landed(conn: Connection, feed: str) -> tuple[int, int]:
+    table = sql.Identifier("landing", feed)
+    rows, distinct = _one(
+        conn, sql.SQL("select count(*), count(distinct event_id) from {}").format(table), ()
+    )
+    return rows, distinct
+
+
+def _rows_of_batches(conn: Connection, feed: str) -> tuple[int, list[str]]:
+    """Hold each batch's rows against the ledger; return how many went with the days that landing has dropped."""
+    batches = conn.execute(
+        sql.SQL(
+            "with kept as (select batch_id, count(*) as found from {table} group by 1),"
+            " oldest as ("
+            "  select min(to_date(right(c.relname, 8), 'YYYYMMDD'))::timestamp at time zone 'UTC' as kept_from"
+            "  from pg_inherits as i join pg_class as c on c.oid = i.inhrelid"
+            "  where i.inhparent = {name}::regclass and c.relname ~ '_[0-9]{{8}}$')"
+            " select batch_id, coalesce(b.accepted, 0), coalesce(k.found, 0),"
+            "  coalesce(b.first_arrived_at < oldest.kept_from, false)"
+            " from (select * from ops.batch where feed = {feed} and source in ('stream', 'replay')) as b"
+            " full join kept as k using (batch_id) cross join oldest"
+            " where coalesce(b.accepted, 0) <> coalesce(k.found, 0)"
+        ).format(
+            table=sql.Identifier("landing", feed),
+            name=sql.Literal(f'landing."{feed}"'),
+            feed=sql.Literal(feed),
+        )
+    ).fetchall()
+    dropped, faults = 0, []
+    for batch_id, accepted, found, old in batches:
+        if old and found < accepted:
+            dropped += accepted - found
+        else:
+            faults += _differs(
+                f"rows of batch {batch_id} in landing", found, "accepted in the ledger", accepted
+            )
+    return dropped, faults
+
+
+def _raw_rows(conn: Connection, feed: str, count_rows: CountRows) -> tuple[int | None, list[str]]:
+    """Count the rows of every object in the ledger by its footer; each must hold what the ledger says."""
+    batches = conn.execute(
+        "select object_key, accepted from ops.batch where feed = %s and object_key is not null"
+        " and source in ('stream', 'replay')",
+        (feed,),
+    ).fetchall()
+    faults: list[str] = []
+    total: int | None = 0
+    with ThreadPoolExecutor(8) as pool:
+        counts = list(pool.map(lambda batch: _count_or_fault(count_rows, batch[0]), batches))
+    for (key, accepted), counted in zip(batches, counts, strict=True):
+        if isinstance(counted, str):
+            faults.append(counted)
+            total = None
+            continue
+        faults += _differs(f"rows in {key}", counted, "accepted in the ledger", accepted)
+        total = None if total is None else total + counted
+    return total, faults
+
+
+def _count_or_fault(count_rows: CountRows, key: str) -> int | str:
+    try:
+        return count_rows(key)
+    except (OSError, ValueError) as fault:
+        return f"could not count {key}: {fault}"
+
+
+def _overlaps(conn: Connection, feed: str) -> list[str]:
+    """A record of a shard lies in one batch of a feed, or something landed twice."""
+    rows = conn.execute(
+        "select stream, shard, first_sequence from ("
+        "  select stream, shard, first_sequence, lag(last_sequence::numeric) over ("
+        "    partition by stream, shard order by first_sequence::numeric) as before"
+        "  from ops.batch where feed = %s and source = 'stream') as ranges"
+        " where first_sequence::numeric <= before",
+        (feed,),
+    ).fetchall()
+    return [
+        f"{stream}/{shard}: the batch from {first} overlaps the one before" for stream, shard, first in rows
+    ]
+
+
+def _against_sender(
+    conn: Connection, feed: str, sent: Sent, read: int, distinct: int | None, replayed: int
+) -> list[str]:
+    faults = [f"the sender sent {sent.sent}, only {read} were read"] if read < sent.sent else []
+    refused = _one(
+        conn, "select count(distinct raw) from ops.rejected where feed = %s and state = 'open'", (feed,)
+    )[0]
+    if distinct is not None and distinct + refused < sent.most_distinct:
+        faults.append(f"one sender sent {sent.most_distinct} different events, {distinct + refused} arrived")
+    if distinct is not None and sent.valid_distinct is not None and not replayed:
+        faults += _differs(
+            "distinct events landed", distinct, "valid distinct events sent", sent.valid_distinct
+        )
+    if sent.invalid and read == sent.sent:
+        rows = conn.execute(
+            "select rule, count(*) from ops.rejected where feed = %s group by rule", (feed,)
+        ).fetchall()
+        kept = {rule: int(count) for rule, count in rows}
+        for rule in sorted({*kept, *sent.invalid}):
+            faults += _differs(
+                f"rejected by {rule}", kept.get(rule, 0), "injected", sent.invalid.get(rule, 0)
+            )
+    return faults
+
+
+def _differs(one: str, value: int, other: str, expected: int) -> list[str]:
+    return [] if value == expected else [f"{one}: {value}, {other}: {expected}"]
+
+
+def _one(conn: Connection, query: Any, parameters: tuple[Any, ...]) -> tuple[int, ...]:
+    row = conn.execute(query, parameters).fetchone()
+    if row is None:
+        raise RuntimeError("an aggregate gave no row")
+    return tuple(int(value) for value in row)

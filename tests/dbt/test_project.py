@@ -1,0 +1,169 @@
+"""The dbt project as a whole on a real Postgres: its own tests, its docs, its contracts and what it keeps private."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleetflow.dbt_project import invoke, run_models, run_tests
+from fleetflow.local.stack import running
+from fleetflow.runtime import connect
+from fleetflow.settings import Settings
+from fleetflow.transform import TransformError, run_pipeline
+
+PERSONAL = {"driver_id", "full_name", "phone", "licence_number", "plate", "vin"}
+ARITHMETIC = {
+    "int_shipment_touched",
+    "int_shipment_event_claimed",
+    "int_shipment_status_history",
+    "fct_shipment",
+    "fct_shipment_sla",
+    "fct_delivery_exception",
+    "fct_on_time_daily",
+    "rpt_morning_sla",
+}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A warehouse with one delivered, late shipment."""
+    with running(tmp_path_factory.mktemp("dbt"), ("postgres",)) as settings:
+        with connect(settings.dsn("owner"), autocommit=True) as conn:
+            conn.execute(_ONE_SHIPMENT)
+        run_models(settings, None)
+        outcome = run_pipeline(settings)
+        assert outcome is not None
+        assert outcome.state == "done"
+        yield settings
+
+
+_ONE_SHIPMENT = """
+insert into source.shipments (shipment_id, tenant_id, carrier_id, service_level, mode, origin_site_id,
+    destination_site_id, created_at, promised_at, _lsn, _committed_at, batch_id)
+values ('s1', 'acme', 'k1', 'express', 'road', 'x1', 'x2', now() - interval '3 days', now() - interval '1 day',
+    '0/1', now(), 0);
+insert into ops.batch (source, feed, events_read, accepted, rejected, worker, first_arrived_at, last_arrived_at)
+values ('stream', 'shipment_event', 7, 7, 0, 'test', now(), now());
+insert into landing.shipment_event (tenant_id, event_id, recorded_at, schema_version, shipment_id, status, occurred_at,
+    driver_id, reason_code, origin, batch_id, line, arrived_at)
+select 'acme', 'e' || n, now(), 1, 's1', status, now() - interval '2 days' + make_interval(hours => n::int * 6), 'd1',
+    'traffic', 'device', (select max(batch_id) from ops.batch), n, now()
+from unnest(array['created', 'assigned', 'picked_up', 'in_transit', 'exception', 'out_for_delivery', 'delivered'])
+    with ordinality as u (status, n)
+"""
+
+
+@pytest.fixture(scope="module")
+def documented(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `dbt docs generate` writes."""
+    target: Path = tmp_path_factory.mktemp("docs")
+    invoke(stack, ["docs", "generate"], target=target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def manifest(documented: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((documented / "manifest.json").read_text())
+    return found
+
+
+def models(manifest: dict[str, Any], schema: str | None = None) -> list[dict[str, Any]]:
+    return [
+        node
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model" and schema in (None, node["schema"])
+    ]
+
+
+def test_unit_and_data_tests_pass(stack: Settings) -> None:
+    run_tests(stack)
+
+
+def test_a_data_test_that_fails_is_named(stack: Settings) -> None:
+    with connect(stack.dsn("owner"), autocommit=True) as conn:
+        conn.execute("update intermediate.int_shipment_life set events = events + 1")
+        with pytest.raises(TransformError, match="assert_life_is_the_history_folded"):
+            run_tests(stack, select="test_type:singular")
+        conn.execute("update intermediate.int_shipment_life set events = events - 1")
+
+
+def test_docs_know_every_relation(documented: Path, manifest: dict[str, Any]) -> None:
+    catalog = json.loads((documented / "catalog.json").read_text())
+    assert not catalog["errors"]
+    assert {node["unique_id"] for node in models(manifest)} <= set(catalog["nodes"])
+
+
+def test_models_stay_in_their_four_schemas(manifest: dict[str, Any]) -> None:
+    assert {node["schema"] for node in models(manifest)} == {"staging", "intermediate", "marts", "reports"}
+
+
+@pytest.mark.parametrize("schema", ["marts", "reports"])
+def test_marts_have_an_enforced_contract_and_describe_every_column(
+    manifest: dict[str, Any], schema: str
+) -> None:
+    found = models(manifest, schema)
+    assert found
+    for node in found:
+        assert node["contract"]["enforced"], node["name"]
+        assert node["description"], node["name"]
+        bare = [column["name"] for column in node["columns"].values() if not column["description"]]
+        assert not bare, f"{node['name']}: {bare} have no description"
+
+
+def test_every_model_is_described(manifest: dict[str, Any]) -> None:
+    assert not [node["name"] for node in models(manifest) if not node["description"]]
+
+
+def test_models_with_arithmetic_have_unit_tests(manifest: dict[str, Any]) -> None:
+    assert {test["model"] for test in manifest["unit_tests"].values()} >= ARITHMETIC
+
+
+def test_the_report_is_an_exposure_of_marts(manifest: dict[str, Any]) -> None:
+    [exposure] = manifest["exposures"].values()
+    assert "model.fleetflow.rpt_morning_sla" in exposure["depends_on"]["nodes"]
+
+
+def test_landing_has_a_freshness_limit(manifest: dict[str, Any]) -> None:
+    limits = {
+        s["name"]: s["freshness"] for s in manifest["sources"].values() if s["source_name"] == "landing"
+    }
+    assert limits
+    assert all(limit and limit["error_after"]["count"] for limit in limits.values())
+
+
+def test_no_personal_column_reaches_marts_or_reports(stack: Settings) -> None:
+    with connect(stack.dsn("ops"), autocommit=True) as conn:
+        columns = conn.execute(
+            "select column_name from information_schema.columns where table_schema in ('marts', 'reports')"
+        ).fetchall()
+    assert columns
+    assert not {name for (name,) in columns} & PERSONAL
+
+
+def test_every_table_with_a_tenant_has_row_security(stack: Settings) -> None:
+    with connect(stack.dsn("owner"), autocommit=True) as conn:
+        open_tables = conn.execute(
+            "select c.oid::regclass::text from pg_class as c"
+            " join pg_attribute as a on a.attrelid = c.oid and a.attname = 'tenant_id'"
+            " where c.relkind = 'r' and not c.relrowsecurity and c.relnamespace in"
+            " ('marts'::regnamespace, 'reports'::regnamespace, 'intermediate'::regnamespace)"
+        ).fetchall()
+        definers = conn.execute(
+            "select c.oid::regclass::text from pg_class as c where c.relkind = 'v'"
+            " and c.relnamespace in ('marts'::regnamespace, 'reports'::regnamespace)"
+            " and not coalesce(c.reloptions, '{}') @> '{security_invoker=true}'"
+        ).fetchall()
+    assert open_tables == []
+    assert definers == []
+
+
+def test_the_late_shipment_is_explained_by_its_reason(stack: Settings) -> None:
+    with connect(stack.dsn("ops"), autocommit=True) as conn:
+        row = conn.execute(
+            "select sla_state, breach_reason, is_on_time from marts.fct_shipment_sla"
+        ).fetchone()
+    assert row == ("late", "traffic", False)
