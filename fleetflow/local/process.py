@@ -25,6 +25,7 @@ LOOPBACK = "127.0.0.1"
 # Below the range from which Linux takes the ports of outgoing connections, so that a port is still ours
 # tomorrow.
 PORT_RANGE = range(20_000, 32_000)
+_PORT_RELEASE_S = 5.0
 _START_TOLERANCE_S = 1.5
 
 
@@ -146,7 +147,8 @@ def pick_port(wanted: int | None, kept: int | None, variable: str) -> int:
                 f"port {wanted} is taken: end what listens there, or set {variable} to another port"
             )
         return wanted
-    if kept is not None and port_is_free(kept):
+    # The children of a server that was killed hold its port for a moment longer than it lives.
+    if kept is not None and wait_until(lambda: port_is_free(kept), _PORT_RELEASE_S):
         return kept
     return next(port for port in _candidates() if port_is_free(port))
 

@@ -20,7 +20,7 @@ from simulator_runs import ROOT, ListSink, small_plan
 from fleetflow import migrations
 from fleetflow.local import postgres
 from fleetflow.local.pgsql import choose_place
-from fleetflow.local.process import pick_port
+from fleetflow.local.process import pick_port, wait_until
 from fleetflow.simulator import Streams, build_fleet, fill, is_filled, run_simulation
 from fleetflow.simulator.changes import OrderChanges, OrdersError
 from fleetflow.simulator.pacing import PlannedClock, WallClock
@@ -136,19 +136,11 @@ def test_changes_go_in_small_transactions_at_the_given_rate(orders: Connection) 
         changes.moved(shipment, plan.start_ms)
     noted = changes.waiting
     with changes:
-        threading_wait(changes, noted)
+        wait_until(lambda: changes.written > 0, 60, 0.002)
         first = changes.written
         assert 0 < first < noted
     assert changes.waiting == 0
     assert changes.written >= noted
-
-
-def threading_wait(changes: OrderChanges, noted: int) -> None:
-    import time
-
-    deadline = time.monotonic() + 20
-    while changes.waiting == noted and time.monotonic() < deadline:
-        time.sleep(0.02)
 
 
 def test_a_failed_change_ends_the_run_with_its_cause(orders: Connection) -> None:
