@@ -26,7 +26,12 @@ GROUPS = (
     "transform",
     "quality",
     "report",
+    "partner",
+    "lake",
+    "backfill",
     "reconcile",
+    "retention",
+    "doctor",
     "bench",
     "demo",
 )

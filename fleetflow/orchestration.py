@@ -24,7 +24,8 @@ OWNER = "data-platform"
 TAGS = frozenset({
     "load", "transform", "check", "report", "maintain",
     "orders", "shipments", "marts", "sla", "partitions",
-    "every-minute", "daily",
+    "partners", "lake", "feeds", "history", "retention", "platform",
+    "every-minute", "hourly", "daily", "on-demand",
 })  # fmt: skip
 
 Report = dict[str, Any]

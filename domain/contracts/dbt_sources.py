@@ -34,7 +34,7 @@ LEDGER: dict[str, tuple[str, tuple[Column, ...]]] = {
         "The ledger: one row per feed and landed cut. Every landed or mirrored row names its batch.",
         (
             Column("batch_id", Integer(64), "The batch"),
-            Column("source", Choice(("stream", "replay", "cdc", "partner")), "What brought it"),
+            Column("source", Choice(("stream", "replay", "cdc", "partner", "backfill")), "What brought it"),
             Column("feed", Text(), "The feed or entity"),
             Column("events_read", Integer(64), "Events read: accepted + rejected", unit="events"),
             Column("accepted", Integer(64), "Events landed, repeats included", unit="events"),

@@ -23,7 +23,7 @@ def suite(feed: Feed) -> dict[str, Any]:
         "expectations": list(_expectations(feed)),
         "meta": {
             "generated": "by `make generate` from domain/contracts; do not edit",
-            "subject": f"{'landing' if feed.stream else 'source'}.{feed.name}",
+            "subject": f"{'landing' if feed.lands else 'source'}.{feed.name}",
             "contract_version": f"{feed.version}.{feed.minor}",
         },
         "notes": feed.doc,
@@ -33,7 +33,7 @@ def suite(feed: Feed) -> dict[str, Any]:
 def _expectations(feed: Feed) -> Iterator[Expectation]:
     names = [column.name for column in feed.mirrored]
     yield _expect("expect_table_columns_to_match_set", column_set=names, exact_match=False)
-    if not feed.stream:
+    if not feed.lands:
         yield from _unique(feed)
     for column in feed.mirrored:
         yield from _column(column)

@@ -110,7 +110,8 @@ class Feed:
     """One feed, or one entity of the order database.
 
     `version` is the major version: a reader takes every version up to it. `together` lists columns that are
-    either all present or all absent. `mirrored` columns of an entity are those that CDC copies.
+    either all present or all absent. `mirrored` columns of an entity are those that CDC copies. An event comes on a
+    `stream` or, `partner`, only in partners' files; both land.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Feed:
     version: int = 1
     minor: int = 0
     stream: str | None = None
+    partner: bool = False
     together: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
@@ -145,6 +147,11 @@ class Feed:
     def names(self) -> tuple[str, ...]:
         """The column names in order."""
         return tuple(column.name for column in self.columns)
+
+    @property
+    def lands(self) -> bool:
+        """Whether its rows go to a landing table; an entity's go to a mirror."""
+        return self.stream is not None or self.partner
 
     @property
     def mirrored(self) -> tuple[Column, ...]:

@@ -45,7 +45,7 @@ def contract(feed: Feed) -> dict[str, Any]:
 
 
 def _description(feed: Feed) -> dict[str, str]:
-    if feed.stream:
+    if feed.lands:
         limits = (
             "Repeats are kept: the key tells them apart. Rows arrive late and out of order."
             " Rows that break a rule are in ops.rejected, with the rule and the raw bytes."
@@ -58,7 +58,7 @@ def _description(feed: Feed) -> dict[str, str]:
 
 
 def _table(feed: Feed) -> dict[str, Any]:
-    schema = "landing" if feed.stream else "source"
+    schema = "landing" if feed.lands else "source"
     return {
         "name": feed.name,
         "physicalName": f"{schema}.{feed.name}",
@@ -66,7 +66,7 @@ def _table(feed: Feed) -> dict[str, Any]:
         "logicalType": "object",
         "description": feed.doc,
         "dataGranularityDescription": f"One row per {' and '.join(feed.key)}"
-        + (", and one more per repeat" if feed.stream else ""),
+        + (", and one more per repeat" if feed.lands else ""),
         "properties": [_property(feed, column) for column in feed],
     }
 
@@ -135,7 +135,7 @@ def _vocabulary(choice: Choice) -> dict[str, Any]:
 
 
 def _promises(feed: Feed) -> list[dict[str, Any]]:
-    if not feed.stream:
+    if not feed.lands:
         return [{"property": "retention", "value": 3, "unit": "y", "driver": "regulatory"}]
     element = f"{feed.name}.{feed.event_time}"
     return [

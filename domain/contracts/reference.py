@@ -80,7 +80,14 @@ def _lines(feeds: Mapping[str, Feed], entities: Mapping[str, Feed]) -> Iterator[
     yield from (f"- [{feed.name}](#{feed.name}): {feed.doc}" for feed in both)
     yield from ("", "# Streams", "")
     for feed in feeds.values():
-        yield from _stream(feed)
+        if feed.stream:
+            yield from _stream(feed)
+    yield from ("# Partner files", "")
+    yield "Read from files by the partner's declaration; `shipment_event` comes in them too. Dates, numbers and"
+    yield from ("units are the partner's own there and these here.", "")
+    for feed in feeds.values():
+        if feed.partner:
+            yield from _partner(feed)
     yield from ("# Entities of the order database", "")
     yield "Mirrored by CDC into `source.<entity>` (what is) and `source.<entity>_history` (every change)."
     yield from ("Columns with personal data stay in the order database.", "")
@@ -103,6 +110,13 @@ def _stream(feed: Feed) -> Iterator[str]:
     yield from (f"Both or neither: `{one}`, `{other}`." for one, other in feed.together)
     yield from ([""] if feed.together else [])
     yield "Refused by: " + ", ".join(f"[{rule}](#reject-rules)" for rule in reject_rules(feed)) + "."
+    yield ""
+
+
+def _partner(feed: Feed) -> Iterator[str]:
+    yield from _heading(feed)
+    yield from (f"Table: `landing.{feed.name}`.", "", *_table(feed), "")
+    yield from (f"Both or neither: `{one}`, `{other}`." for one, other in feed.together)
     yield ""
 
 

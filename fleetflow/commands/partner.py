@@ -1,0 +1,9 @@
+"""Commands on partners' files."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
