@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fleetflow.latency import landing_freshness, marts_freshness
+from fleetflow.freshness import landing_freshness, marts_freshness
 from fleetflow.local import stack
 from fleetflow.runtime import client, connect
 from fleetflow.settings import Settings

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetflow.faults import UserError
-from fleetflow.latency import Percentiles, landing_freshness, marts_freshness
+from fleetflow.freshness import Percentiles, landing_freshness, marts_freshness
 from fleetflow.local import stack
 from fleetflow.local.airflow_api import AirflowApi, DagRun
 from fleetflow.local.state import FILE, load

@@ -11,7 +11,7 @@ from rich.status import Status
 from rich.table import Table
 
 from fleetflow.demo.job import Outcome, SlaLine
-from fleetflow.latency import Percentiles
+from fleetflow.freshness import Percentiles
 
 
 class Progress:
