@@ -32,6 +32,7 @@ GROUPS = (
     "reconcile",
     "retention",
     "doctor",
+    "drill",
     "bench",
     "demo",
 )

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import urllib.error
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fleetflow.local.aws_faults import PATH as FAULTS
 from fleetflow.local.errors import StackError
 from fleetflow.local.process import LOOPBACK, Proc, await_ready, spawn
 
@@ -68,6 +70,23 @@ def ready(port: int) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+def play_outage(port: int, seconds: Mapping[str, float]) -> dict[str, int]:
+    """Let services of the stand-in fail for so many seconds (see `aws_faults`); return how many requests failed so far.
+
+    Raises:
+        ValueError: a service or a duration that the stand-in does not take.
+        OSError: the stand-in cannot be reached.
+    """
+    body = json.dumps(dict(seconds)).encode()
+    request = urllib.request.Request(endpoint(port) + FAULTS, data=body, method="PUT")
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            failed: dict[str, int] = json.load(answer)
+            return failed
+    except urllib.error.HTTPError as refused:
+        raise ValueError(json.load(refused)["message"]) from refused
 
 
 def fill(port: int, streams: Mapping[str, int], buckets: tuple[str, ...], topic: str) -> str:

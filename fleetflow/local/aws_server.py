@@ -24,6 +24,8 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
+from fleetflow.local import aws_faults
+from fleetflow.local.aws_faults import Faults
 from fleetflow.local.kinesis_api import TARGET, KinesisApi
 from fleetflow.local.kinesis_backend import Kinesis
 from fleetflow.local.process import LOOPBACK
@@ -53,15 +55,30 @@ class Dispatcher:
         """Serve these two, and moto's other services from memory."""
         self._kinesis = kinesis
         self._s3 = s3
+        self._faults = Faults()
         self._moto = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        if environ.get("HTTP_X_AMZ_TARGET", "").startswith(TARGET):
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        operation = target.removeprefix(TARGET) if target.startswith(TARGET) else None
+        if failure := self._faults.failure(environ, operation):
+            return _fail(environ, start_response, failure)
+        if operation is not None:
             return self._kinesis(environ, start_response)
+        if environ.get("PATH_INFO") == aws_faults.PATH:
+            return self._answer_faults(environ, start_response)
         if environ.get("PATH_INFO") == HEALTH:
             return _answer(start_response, "200 OK", {"status": "ok", "pid": os.getpid()})
         return self._moto_then_flush(environ, start_response)
+
+    def _answer_faults(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ.get("REQUEST_METHOD") == "PUT":
+            try:
+                self._faults.begin(json.loads(_read(environ)))
+            except (ValueError, TypeError, AttributeError) as error:
+                return _answer(start_response, "400 Bad Request", {"message": str(error)})
+        return _answer(start_response, "200 OK", {**self._faults.failed})
 
     def _moto_then_flush(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         held: list[Any] = []
@@ -114,6 +131,20 @@ def _keep_up(kinesis: Kinesis, s3: S3Store, done: threading.Event) -> None:
     while not done.wait(_UPKEEP_S):
         kinesis.trim()
         s3.purge()
+
+
+def _read(environ: WSGIEnvironment) -> bytes:
+    body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    return body
+
+
+def _fail(
+    environ: WSGIEnvironment, start_response: StartResponse, failure: aws_faults.Failure
+) -> Iterable[bytes]:
+    _read(environ)  # a client that is still writing would see a reset connection, not the answer
+    status, kind, body = failure
+    start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
+    return [body]
 
 
 def _answer(start_response: StartResponse, status: str, values: dict[str, object]) -> Iterable[bytes]:
