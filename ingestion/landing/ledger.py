@@ -43,6 +43,7 @@ _BATCH = pa.schema(
         ("max_event_time", _US),
         ("worker", pa.string()),
         ("epoch", pa.int64()),
+        ("partner_file_id", pa.int64()),
     ]
 )
 _REJECTED = pa.schema(
@@ -138,10 +139,15 @@ def announce_cut(ledger: Ledger, lease: Lease, last_sequence: str, lease_s: floa
         _require_row(cursor, lease)
 
 
+def new_batch_ids(cursor: Any, count: int) -> list[int]:
+    """Return batch ids that nothing else has, ascending."""
+    cursor.execute("select nextval('ops.batch_id_seq') from generate_series(1, $1)", (count,))
+    return [int(row[0]) for row in cursor.fetchall()]
+
+
 def copy_rows(cursor: Any, entries: Sequence[BatchEntry], cut: Cut) -> list[int]:
     """Append the accepted rows to landing; return a new batch id for each entry. The caller commits."""
-    cursor.execute("select nextval('ops.batch_id_seq') from generate_series(1, $1)", (len(entries),))
-    ids = [int(row[0]) for row in cursor.fetchall()]
+    ids = new_batch_ids(cursor, len(entries))
     for batch_id, entry in zip(ids, entries, strict=True):
         if entry.rows is not None and entry.accepted:
             table = _landing_table(entry.rows, batch_id, cut)
@@ -152,10 +158,19 @@ def copy_rows(cursor: Any, entries: Sequence[BatchEntry], cut: Cut) -> list[int]
 def write_entries(cursor: Any, ids: Sequence[int], entries: Sequence[BatchEntry], cut: Cut) -> None:
     """Append the ledger entries and their rejects. The caller commits."""
     pairs = list(zip(ids, entries, strict=True))
-    _ingest(cursor, "batch", _BATCH, [_batch_row(i, e, cut) for i, e in pairs])
-    rejects = [_reject_row(i, e, r, cut) for i, e in pairs for r in e.refusals]
-    if rejects:
-        _ingest(cursor, "rejected", _REJECTED, rejects)
+    append_batches(cursor, [_batch_row(i, e, cut) for i, e in pairs])
+    append_rejects(cursor, [_reject_row(i, e, r, cut) for i, e in pairs for r in e.refusals])
+
+
+def append_batches(cursor: Any, rows: list[dict[str, Any]]) -> None:
+    """Append rows to ops.batch, columns by their names; what a row leaves out is null. The caller commits."""
+    _ingest(cursor, "batch", _BATCH, rows)
+
+
+def append_rejects(cursor: Any, rows: list[dict[str, Any]]) -> None:
+    """Append rows to ops.rejected, if there are any; what a row leaves out is null. The caller commits."""
+    if rows:
+        _ingest(cursor, "rejected", _REJECTED, rows)
 
 
 def advance_checkpoint(
