@@ -31,7 +31,7 @@ def measure_freshness(conn: Connection, run_id: UUID) -> Freshness:
     """
     claimed = conn.execute(
         "select b.batch_id, clock_timestamp() from ops.pending_batch as p join ops.batch as b using (batch_id)"
-        " where p.run_id = %s and b.feed = 'shipment_event' order by 1",
+        " where p.run_id = %s and p.priority = 0 and b.feed = 'shipment_event' order by 1",
         (run_id,),
     ).fetchall()
     if not claimed:
@@ -79,6 +79,7 @@ _MARTS = """
         join ops.transform_run as r on r.run_id = t.run_id
         where e.arrived_at - e.recorded_at < %(on_time)s * interval '1 second'
         and e.recorded_at >= coalesce(%(since)s::timestamptz, '-infinity')
+        and not exists (select from ops.backfill_batch as again where again.batch_id = e.batch_id)
     ) as seen
 """
 _LANDED = """

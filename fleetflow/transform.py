@@ -26,6 +26,7 @@ from fleetflow.settings import Settings
 
 PIPELINE = "shipments"
 ROW_LIMIT = 3_000_000
+BACKFILL_ROWS = 250_000
 STALE_S = 60
 _BEAT_S = 10.0
 
@@ -78,9 +79,13 @@ def claim(
     claimed_by: str | None = None,
     *,
     row_limit: int = ROW_LIMIT,
+    backfill_rows: int = BACKFILL_ROWS,
     even_if_empty: bool = False,
 ) -> Run | None:
-    """Claim what is pending, oldest batches first, up to row_limit events; at least one batch.
+    """Claim what is pending: live batches first, oldest first, up to row_limit events; at least one batch.
+
+    Beside them, if no live batch had to stay behind, what a backfill has queued: up to backfill_rows events, at least
+    one batch. So a backfill goes on under any load that the runs keep up with, and never makes one much longer.
 
     Returns None when nothing is pending, unless `even_if_empty`: then the run holds the pipeline alone.
 
@@ -95,7 +100,7 @@ def claim(
         if waiting is None and not even_if_empty:
             return None
         run_id = _open_run(conn, pipeline, claimed_by or this_process())
-        return _take_batches(conn, pipeline, run_id, row_limit)
+        return _take_batches(conn, pipeline, run_id, row_limit, backfill_rows)
 
 
 def _fail_stale(conn: Connection, pipeline: str) -> None:
@@ -127,22 +132,32 @@ def _open_run(conn: Connection, pipeline: str, claimed_by: str) -> UUID:
     return run_id
 
 
-def _take_batches(conn: Connection, pipeline: str, run_id: UUID, row_limit: int) -> Run:
-    row = conn.execute(
-        "with waiting as ("
-        " select b.batch_id, b.accepted, sum(b.accepted) over (order by b.batch_id) - b.accepted as before"
-        " from ops.pending_batch as p join ops.batch as b using (batch_id)"
-        " where p.pipeline = %(pipeline)s and p.run_id is null"
-        "), taken as ("
-        " update ops.pending_batch as p set run_id = %(run_id)s from waiting as w"
-        " where p.pipeline = %(pipeline)s and p.batch_id = w.batch_id and p.run_id is null"
-        " and (w.before = 0 or w.before + w.accepted <= %(row_limit)s)"
-        " returning w.accepted"
-        "), counted as (select count(*) as batches, coalesce(sum(accepted), 0) as events from taken)"
-        " update ops.transform_run as r set batches = c.batches, events = c.events from counted as c"
-        " where r.run_id = %(run_id)s returning r.batches, r.events",
-        {"pipeline": pipeline, "run_id": run_id, "row_limit": row_limit},
-    ).fetchone()
+_TAKE = """
+with waiting as (
+    select b.batch_id, b.accepted, p.priority > 0 as is_backfill,
+        sum(b.accepted) over (partition by p.priority > 0 order by b.batch_id) - b.accepted as before
+    from ops.pending_batch as p join ops.batch as b using (batch_id)
+    where p.pipeline = %(pipeline)s and p.run_id is null
+), judged as (
+    select w.*, w.before = 0
+        or w.before + w.accepted <= case when w.is_backfill then %(backfill_rows)s else %(row_limit)s end as fits
+    from waiting as w
+), taken as (
+    update ops.pending_batch as p set run_id = %(run_id)s from judged as j
+    where p.pipeline = %(pipeline)s and p.batch_id = j.batch_id and p.run_id is null and j.fits
+    and not (j.is_backfill and exists (select from judged as live where not live.is_backfill and not live.fits))
+    returning j.accepted
+), counted as (
+    select count(*) as batches, coalesce(sum(accepted), 0) as events from taken
+)
+update ops.transform_run as r set batches = c.batches, events = c.events from counted as c
+where r.run_id = %(run_id)s returning r.batches, r.events
+"""
+
+
+def _take_batches(conn: Connection, pipeline: str, run_id: UUID, row_limit: int, backfill_rows: int) -> Run:
+    limits = {"row_limit": row_limit, "backfill_rows": backfill_rows}
+    row = conn.execute(_TAKE, {"pipeline": pipeline, "run_id": run_id, **limits}).fetchone()
     assert row is not None
     return Run(run_id, pipeline, *row)
 

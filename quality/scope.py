@@ -20,7 +20,11 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class Claim:
-    """The batches of one transform run, and the ranges they lie in (None: nothing of landing)."""
+    """The batches of one transform run, and the ranges they lie in (None: nothing of landing).
+
+    `again` is the range of what a backfill queued again beside live batches: first and last batch, first and last
+    arrival. It lies far from theirs, and what is between was transformed long ago.
+    """
 
     run_id: UUID
     pipeline: str
@@ -29,6 +33,7 @@ class Claim:
     first_arrived_at: datetime | None
     last_arrived_at: datetime | None
     feeds: frozenset[str]
+    again: tuple[int, int, datetime | None, datetime | None] | None = None
 
 
 def read_claim(conn: Connection, run_id: UUID) -> Claim:
@@ -40,15 +45,17 @@ def read_claim(conn: Connection, run_id: UUID) -> Claim:
     found = conn.execute("select pipeline from ops.transform_run where run_id = %s", (run_id,)).fetchone()
     if found is None:
         raise CheckError(f"no transform run {run_id}")
-    row = conn.execute(
+    ranges = conn.execute(
         "select min(b.batch_id), max(b.batch_id), min(b.first_arrived_at), max(b.last_arrived_at),"
-        " coalesce(array_agg(distinct b.feed), '{}')"
+        " array_agg(distinct b.feed)"
         " from ops.pending_batch as p join ops.batch as b using (batch_id)"
-        " where p.pipeline = %s and p.run_id = %s",
+        " where p.pipeline = %s and p.run_id = %s group by p.priority > 0 order by p.priority > 0",
         (found[0], run_id),
-    ).fetchone()
-    assert row is not None
-    return Claim(run_id, found[0], row[0], row[1], row[2], row[3], frozenset(row[4]))
+    ).fetchall()
+    if not ranges:
+        return Claim(run_id, found[0], None, None, None, None, frozenset())
+    feeds = frozenset(feed for row in ranges for feed in row[4])
+    return Claim(run_id, found[0], *ranges[0][:4], feeds, ranges[1][:4] if len(ranges) > 1 else None)
 
 
 def read_claimed_run(conn: Connection, pipeline: str) -> UUID:

@@ -64,18 +64,17 @@ def nightly_subjects() -> list[Subject]:
 
 def _claimed(feed: str, claim: Claim) -> sql.Composable:
     """The claimed rows of one feed. The ranges are for the planner, the subquery is what is exact."""
-    if claim.first_arrived_at is None:
+    live = (claim.first_batch, claim.last_batch, claim.first_arrived_at, claim.last_arrived_at)
+    ranges = [bounds for bounds in (live, claim.again) if bounds is not None and bounds[2] is not None]
+    if not ranges:
         return sql.SQL("(select * from landing.{} where false) as e").format(sql.Identifier(feed))
+    within = sql.SQL("batch_id between {} and {} and arrived_at between {} and {}")
     return sql.SQL(
-        "(select * from landing.{feed} where batch_id between {first} and {last}"
-        " and arrived_at between {since} and {until} and batch_id in (select batch_id from ops.pending_batch"
+        "(select * from landing.{feed} where ({within}) and batch_id in (select batch_id from ops.pending_batch"
         " where pipeline = {pipeline} and run_id = {run})) as e"
     ).format(
         feed=sql.Identifier(feed),
-        first=sql.Literal(claim.first_batch),
-        last=sql.Literal(claim.last_batch),
-        since=sql.Literal(claim.first_arrived_at),
-        until=sql.Literal(claim.last_arrived_at),
+        within=sql.SQL(" or ").join(within.format(*map(sql.Literal, bounds)) for bounds in ranges),
         pipeline=sql.Literal(claim.pipeline),
         run=sql.Literal(claim.run_id),
     )
@@ -228,7 +227,8 @@ _WHOLE: dict[str, LiteralString] = {
             (select extract(epoch from clock_timestamp() - max(finished_at))::float8
                 from ops.transform_run where state = 'done') as transformed_age_s,
             (select extract(epoch from clock_timestamp() - min(b.landed_at))::float8
-                from ops.pending_batch as p join ops.batch as b using (batch_id)) as pending_age_s,
+                from ops.pending_batch as p join ops.batch as b using (batch_id)
+                where p.priority = 0) as pending_age_s,
             (select extract(epoch from clock_timestamp() - max(started_at))::float8
                 from ops.cdc_pull) as pulled_age_s""",
     "volume": """

@@ -197,7 +197,7 @@ select
         select min(batch.landed_at)
         from ops.pending_batch as waiting
         inner join ops.batch as batch on waiting.batch_id = batch.batch_id
-        where waiting.pipeline = %(pipeline)s
+        where waiting.pipeline = %(pipeline)s and waiting.priority = 0
     ) as oldest_pending_at
 from ops.transform_run
 where pipeline = %(pipeline)s and started_at > %(since)s and started_at <= %(as_of)s

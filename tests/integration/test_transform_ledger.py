@@ -51,7 +51,9 @@ def owner(settings: Settings) -> Iterator[Connection]:
 
 
 def pending(conn: Connection) -> list[tuple[int, UUID | None]]:
-    return conn.execute("select batch_id, run_id from ops.pending_batch order by 1").fetchall()
+    return conn.execute(
+        "select batch_id, run_id from ops.pending_batch where pipeline = 'shipments' order by 1"
+    ).fetchall()
 
 
 def state(conn: Connection, run: ledger.Run) -> Any:
@@ -82,6 +84,30 @@ def test_a_claim_takes_the_oldest_up_to_the_limit_and_at_least_one(owner: Connec
     one = ledger.claim(owner, row_limit=10)
     assert one is not None
     assert one.batches == 1
+
+
+def test_a_claim_takes_live_batches_whole_and_a_bounded_part_of_a_backfill(owner: Connection) -> None:
+    again = [add_batch(owner, "shipment_event", 400, source="backfill") for _ in range(3)]
+    live = [add_batch(owner, "shipment_event", 300) for _ in range(2)]
+    run = ledger.claim(owner, row_limit=1000, backfill_rows=900)
+    assert run is not None
+    assert (run.batches, run.events) == (4, 1400)
+    assert [batch for batch, holder in pending(owner) if holder is None] == again[2:]
+    ledger.mark(owner, run)
+    more = [*live, *(add_batch(owner, "shipment_event", 300) for _ in range(4))][2:]
+    run = ledger.claim(owner, row_limit=1000, backfill_rows=900)
+    assert run is not None
+    assert run.batches == 3, "live batches had to stay behind, so the backfill waits"
+    assert [batch for batch, holder in pending(owner) if holder is None] == [again[2], more[3]]
+    ledger.mark(owner, run)
+    run = ledger.claim(owner, row_limit=1000, backfill_rows=100)
+    assert run is not None
+    assert run.events == 700, "one batch of the backfill always goes along"
+
+
+def test_a_backfill_is_not_sent_to_the_lake_again(owner: Connection) -> None:
+    add_batch(owner, "shipment_event", 5, source="backfill")
+    assert owner.execute("select pipeline, priority from ops.pending_batch").fetchall() == [("shipments", 1)]
 
 
 def test_only_one_run_holds_a_pipeline(owner: Connection) -> None:

@@ -14,6 +14,12 @@ with reported as (
             where h.tenant_id = e.tenant_id and h.shipment_id = e.shipment_id and h.event_id = e.event_id
         ) as is_repeated
     from {{ ref('int_shipment_event_claimed') }} as e
+    {%- if claims_backfill() %}
+    -- A backfill mends: what is stored of its shipments is not trusted, they are folded again from their first event.
+    union all
+    select e.tenant_id, e.shipment_id, null, true from {{ ref('stg_landing__shipment_event') }} as e
+    where {{ is_claimed('e') }} and e.batch_id in ({{ backfilled_batches() }})
+    {%- endif %}
     union all
     select a.tenant_id, a.shipment_id, null, null from {{ ref('stg_landing__driver_assignment_event') }} as a
     where {{ is_claimed('a') }}
