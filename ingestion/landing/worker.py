@@ -1,41 +1,33 @@
 """A landing worker: holds its even share of the shards, one thread a shard, and lands until it is told to stop.
 
 The keeper (the calling thread) discovers shards, takes and renews leases, lets go of what is over its share. Each
-shard thread reads, buffers and lands; at most `slots` of them decode and write at once, which bounds memory.
-A fault of the stream, the bucket or the database is logged, counted and retried with growing pauses: the cut stays
-in the buffer, or is read again from the checkpoint. Nothing is skipped. A fault of any other kind in a shard thread
-is treated alike: a shard that cannot be landed says so and stands still, it never dies unheard.
+shard thread (see `shard_thread`) reads, buffers and lands; at most `slots` of them decode and write at once, which
+bounds memory.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-import adbc_driver_postgresql.dbapi as adbc
 import psycopg
-from botocore.exceptions import BotoCoreError, ClientError
 
 from domain.contracts.decode import Decoder
 from domain.contracts.model import Feed
 from ingestion.landing import leases
-from ingestion.landing.lander import Buffer, FlushLimits, Lander
+from ingestion.landing.lander import FlushLimits
 from ingestion.landing.leases import Lease, LeaseLost
-from ingestion.landing.ledger import Ledger
 from ingestion.landing.metrics import Metrics
-from ingestion.landing.shard_source import ShardSource, list_shards
+from ingestion.landing.shard_source import list_shards
+from ingestion.landing.shard_thread import RETRIED, ShardThread
 
 log = logging.getLogger("fleetflow.landing")
 
-RETRIED = (ClientError, BotoCoreError, adbc.Error, psycopg.Error, OSError)
-_POLL_S = 0.25  # five reads a second and shard is what Kinesis allows
-_LONGEST_PAUSE_S = 10.0
 _DRAIN_S = 60.0
 
 
@@ -70,126 +62,6 @@ class Tally:
             self.rejected += rejected
             self.cuts += 1
             self.last_fault = None
-
-
-class ShardThread(threading.Thread):
-    """Reads and lands one shard until it is drained, lost, released or stopped."""
-
-    def __init__(self, worker: Worker, lease: Lease) -> None:
-        super().__init__(name=f"{lease.stream}/{lease.shard}", daemon=True)
-        self.lease = lease
-        self.stopping = threading.Event()
-        self.lost = threading.Event()
-        self.active_at = time.monotonic()
-        self.at_tip = False
-        self._worker = worker
-        self._source = ShardSource(worker.kinesis, lease.stream, lease.shard, lease.checkpoint)
-        self._buffer = Buffer(worker.plan.limits)
-        self._ended = False
-
-    def run(self) -> None:
-        """Read and land; a fault pauses and starts again from the checkpoint of the warehouse."""
-        ledger = Ledger(self._worker.loader_dsn)
-        pause = 0.2
-        try:
-            while not self._finished():
-                try:
-                    self._step(self._lander(ledger))
-                    pause = 0.2
-                except LeaseLost:
-                    raise
-                except Exception as fault:
-                    if not isinstance(fault, RETRIED):
-                        log.exception("unforeseen fault", extra={"facts": {"shard": self.name}})
-                    self._worker.note(fault, self.name)
-                    self.at_tip = False  # until it is read again, nobody knows
-                    ledger.close()
-                    self.lost.wait(pause * random.uniform(0.5, 1.0))
-                    pause = min(pause * 2, _LONGEST_PAUSE_S)
-                    self._resume()
-        except LeaseLost as lost:
-            log.warning("lease lost", extra={"facts": {"shard": self.name, "why": str(lost)}})
-        finally:
-            ledger.close()
-            self._worker.let_go(self)
-
-    def _finished(self) -> bool:
-        empty = not len(self._buffer)
-        if self.stopping.is_set():
-            return self.lost.is_set() or empty or self._awaits_cut()
-        return self.lost.is_set() or (self._ended and empty)
-
-    def _awaits_cut(self) -> bool:
-        """Whether the end of an announced cut is still to be read; at the tip it is not coming any more."""
-        cut_to = self.lease.cut_to
-        return cut_to is not None and not (self._buffer.holds(cut_to) or self._ended or self.at_tip)
-
-    def _lander(self, ledger: Ledger) -> Lander:
-        w = self._worker
-        return Lander(
-            self.lease,
-            w.decoders[self.lease.stream],
-            ledger,
-            w.put_object,
-            w.background,
-            w.metrics,
-            w.plan.lease_s,
-        )
-
-    def _step(self, lander: Lander) -> None:
-        if not self.stopping.is_set() and not self._ended and (self._awaits_cut() or not self._buffer.full):
-            self._read(lander)
-        if self._awaits_cut():
-            return
-        cut_to = self.lease.cut_to
-        if cut_to is not None and not self._buffer.holds(cut_to):
-            cut_to = None
-        if self._buffer.due() or (len(self._buffer) and (cut_to or self._ended or self.stopping.is_set())):
-            self._land(lander, cut_to)
-
-    def _read(self, lander: Lander) -> None:
-        started = time.perf_counter()
-        fetched = self._source.next_batch()
-        self._worker.metrics.step("fetch", time.perf_counter() - started)
-        if not fetched.throttled:
-            self._worker.metrics.behind(self.lease, fetched.behind_ms)
-        self._buffer.add(fetched.records)
-        self.at_tip = fetched.behind_ms == 0 and not fetched.throttled
-        if fetched.records:
-            self.active_at = time.monotonic()
-        if fetched.ended:
-            self._ended = True
-            if not len(self._buffer):
-                lander.finish()
-        elif not fetched.records or fetched.behind_ms < 1000:
-            self.stopping.wait(_POLL_S)
-
-    def _land(self, lander: Lander, cut_to: str | None) -> None:
-        chosen = self._buffer.peek(cut_to)
-        if not chosen:  # announced and landed: a commit whose answer was lost
-            self.lease = replace(self.lease, cut_to=None)
-            return
-        last = self._ended and len(chosen) == len(self._buffer)
-        with self._worker.slots:
-            try:
-                landed = lander.land(chosen, ended=last)
-            finally:
-                self.lease = lander.lease
-        self._buffer.drop(len(chosen))
-        self.active_at = time.monotonic()
-        self._worker.tally.add(landed.events, landed.accepted, landed.rejected)
-
-    def _resume(self) -> None:
-        """Take the checkpoint from the warehouse again: a commit whose answer was lost may have happened."""
-        try:
-            lease = self._worker.reload(self.lease)
-        except psycopg.Error as fault:
-            self._worker.note(fault, self.name)
-            return
-        self.lease = lease
-        self._buffer = Buffer(self._worker.plan.limits)
-        self._source = ShardSource(self._worker.kinesis, lease.stream, lease.shard, lease.checkpoint)
-        self._ended = False
 
 
 class Worker:

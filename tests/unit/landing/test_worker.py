@@ -19,7 +19,8 @@ from ingestion.landing.lander import FlushLimits
 from ingestion.landing.leases import Connection, Lease
 from ingestion.landing.metrics import Metrics
 from ingestion.landing.records import Record
-from ingestion.landing.worker import LandingPlan, ShardThread, Worker
+from ingestion.landing.shard_thread import ShardThread
+from ingestion.landing.worker import LandingPlan, Worker
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none?connect_timeout=1"
 LEASE = Lease("gps", "shardId-0", "w1", 3, None, None)
