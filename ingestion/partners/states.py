@@ -37,7 +37,7 @@ NEXT: Mapping[State | None, frozenset[State]] = MappingProxyType(
 ENDED = frozenset({State.LOADED, State.HELD, State.REFUSED})
 
 
-class IllegalTransition(RuntimeError):  # noqa: N818  # as LeaseLost: says what happened
+class IllegalTransitionError(RuntimeError):
     """A file was to go where its state does not lead; the message names the state expected and found."""
 
 
@@ -45,8 +45,10 @@ def require(before: State | None, after: State) -> None:
     """Refuse a transition that is not one.
 
     Raises:
-        IllegalTransition: it is not.
+        IllegalTransitionError: it is not.
     """
     if after not in NEXT[before]:
         allowed = ", ".join(sorted(NEXT[before])) or "nothing"
-        raise IllegalTransition(f"a file that is {before or 'unknown'} cannot become {after}, only {allowed}")
+        raise IllegalTransitionError(
+            f"a file that is {before or 'unknown'} cannot become {after}, only {allowed}"
+        )
