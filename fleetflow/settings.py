@@ -55,6 +55,13 @@ class Settings:
     flush_bytes: int
     flush_seconds: float
     lease_seconds: float
+    lake_bucket: str = "fleetflow-lake"
+    lake_catalog: str = "sql"
+    lake_snapshot_days: float = 7.0
+    sftp_url: str | None = None
+    sftp_key: Secret | None = None
+    sftp_known_hosts: str | None = None
+    partners_dir: Path = PROJECT_ROOT / "ingestion" / "partners" / "declared"
     environment: Mapping[str, str] = field(repr=False, default_factory=dict)
 
     @property
@@ -142,6 +149,13 @@ def load_settings(home: Path | None = None, env: Mapping[str, str] | None = None
         flush_bytes=int(reader.number("FLUSH_BYTES", 32 << 20, low=1)),
         flush_seconds=reader.number("FLUSH_SECONDS", 3.0, low=0.05),
         lease_seconds=reader.number("LEASE_SECONDS", 15.0, low=1.0),
+        lake_bucket=reader.text("LAKE_BUCKET", "fleetflow-lake"),
+        lake_catalog=reader.choice("LAKE_CATALOG", ("sql", "glue")),
+        lake_snapshot_days=reader.number("LAKE_SNAPSHOT_DAYS", 7.0, low=1.0),
+        sftp_url=values.get("FLEETFLOW_SFTP_URL") or None,
+        sftp_key=Secret(values["FLEETFLOW_SFTP_KEY"]) if values.get("FLEETFLOW_SFTP_KEY") else None,
+        sftp_known_hosts=values.get("FLEETFLOW_SFTP_KNOWN_HOSTS") or None,
+        partners_dir=Path(reader.text("PARTNERS_DIR", str(Settings.partners_dir))).expanduser(),
         environment=values,
     )
     reader.finish(home)
@@ -157,6 +171,13 @@ class _Reader:
 
     def text(self, name: str, default: str) -> str:
         return self.values.get(f"FLEETFLOW_{name}") or default
+
+    def choice(self, name: str, values: tuple[str, ...]) -> str:
+        """Return one of the values; the first where nothing is set."""
+        raw = self.text(name, values[0])
+        if raw not in values:
+            self.faults.append(f"FLEETFLOW_{name}={raw!r} is not one of {', '.join(values)}")
+        return raw
 
     def addresses(self, names: Iterable[str]) -> dict[str, Secret]:
         """Return those that are set: each command needs only some, and says so when it comes to it."""

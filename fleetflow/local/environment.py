@@ -7,15 +7,16 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from fleetflow.local import airflow, aws, databases, postgres, worker
+from fleetflow.local import airflow, aws, databases, postgres, sftp, worker
 from fleetflow.local.state import State, write_private
-from fleetflow.settings import PROJECT_ROOT, read_env_file
+from fleetflow.settings import PROJECT_ROOT, Settings, read_env_file
 
 NAMES = {
     "FLEETFLOW_GPS_STREAM": "fleetflow-gps",
     "FLEETFLOW_STATUS_STREAM": "fleetflow-status",
     "FLEETFLOW_RAW_BUCKET": "fleetflow-raw",
     "FLEETFLOW_REPORT_BUCKET": "fleetflow-reports",
+    "FLEETFLOW_LAKE_BUCKET": "fleetflow-lake",
 }
 ALERT_TOPIC = "fleetflow-alerts"
 # Settings of a real account that boto3 would take up beside the stand-in's.
@@ -31,12 +32,14 @@ _FOREIGN = (
 def write(state: State, env: Mapping[str, str]) -> dict[str, str]:
     """Write the file for the parts that have a port by now; return its values.
 
-    Names of streams and buckets are those that `env` chooses, else those of the last time, else the default
-    ones.
+    Names of streams and buckets, and the directory of partner declarations, are those that `env` chooses, else
+    those of the last time, else the default ones.
     """
     path = state.home / "stack.env"
-    chosen = names({**read_env_file(path), **env})
-    values = {**chosen, **_databases(state), **_aws(state), **_rest(state)}
+    known = {**read_env_file(path), **env}
+    partners = Path(known.get("FLEETFLOW_PARTNERS_DIR") or Settings.partners_dir).expanduser().resolve()
+    chosen = {**names(known), "FLEETFLOW_PARTNERS_DIR": str(partners)}
+    values = {**chosen, **_databases(state), **_aws(state), **_sftp(state), **_rest(state)}
     lines = [
         "# Written by `fleetflow up`; the passwords are of this stack only.",
         *map("=".join, values.items()),
@@ -93,6 +96,18 @@ def _aws(state: State) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": aws.ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": aws.ACCESS_KEY,
         "FLEETFLOW_ALERT_TOPIC_ARN": f"arn:aws:sns:{aws.REGION}:{aws.ACCOUNT}:{ALERT_TOPIC}",
+    }
+
+
+def _sftp(state: State) -> dict[str, str]:
+    port = state.ports.get("sftp")
+    if port is None:
+        return {}
+    base = sftp.base(state.home)
+    return {
+        "FLEETFLOW_SFTP_URL": sftp.address(port),
+        "FLEETFLOW_SFTP_KEY": str(base / "keys"),
+        "FLEETFLOW_SFTP_KNOWN_HOSTS": str(base / "known_hosts"),
     }
 
 

@@ -1,9 +1,9 @@
 """The embedded stack as a whole: `up`, `down`, `status`, and `running` for tests.
 
-Parts: postgres, aws, airflow, worker. `up` starts what is down and leaves what runs; it may be repeated at
+Parts: postgres, aws, sftp, airflow, worker. `up` starts what is down and leaves what runs; it may be repeated at
 any time, also after a crash of any part. `down` ends only processes that this home started, the landing
 worker first (it drains), Postgres last. State lies in the home: `stack.json`, `stack.env`, `postgres/`,
-`aws/`, `airflow/`, `logs/`.
+`aws/`, `sftp/`, `airflow/`, `logs/`.
 """
 
 from __future__ import annotations
@@ -15,18 +15,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleetflow.local import airflow, aws, databases, environment, postgres, worker
+from fleetflow.local import airflow, aws, databases, environment, postgres, sftp, worker
 from fleetflow.local.errors import StackError
 from fleetflow.local.pgsql import choose_place
-from fleetflow.local.process import Proc, memory_mb, pick_port, stop, sweep_session
+from fleetflow.local.process import LOOPBACK, Proc, memory_mb, pick_port, stop, sweep_session
 from fleetflow.local.state import FILE, State, load, locked
+from fleetflow.partners import read_accounts
 from fleetflow.settings import Settings, load_settings
 
-PARTS = ("postgres", "aws", "airflow", "worker")
+PARTS = ("postgres", "aws", "sftp", "airflow", "worker")
 _NEEDS = {"airflow": ("postgres",), "worker": ("postgres", "aws")}
 _MIN_FREE_BYTES = 512 << 20
 _AIRFLOW_GRACE_S = 30.0
 _AWS_GRACE_S = 15.0
+_SFTP_GRACE_S = 5.0
 
 Say = Callable[[str], None]
 
@@ -135,6 +137,9 @@ class _Starter:
         self._values = environment.write(self._state, self._env)
         if "aws" in parts:
             self._launch("aws", self._launch_aws)
+        if "sftp" in parts:
+            self._provision_sftp()
+            self._launch("sftp", self._launch_sftp)
         if "postgres" in parts:
             self._launch("postgres", self._start_postgres)
             databases.create(self._state.ports["postgres"], self._state.secret)
@@ -144,6 +149,8 @@ class _Starter:
             self._migrate()
         if "aws" in parts:
             self._fill_aws(shards)
+        if "sftp" in parts:
+            sftp.await_up(self._state.home, self._state.procs["sftp"], self._state.ports["sftp"])
         if "worker" in parts:
             self._launch("worker", self._start_worker)
         if "airflow" in parts:
@@ -169,6 +176,15 @@ class _Starter:
         limits = aws.wants_limits(self._env)
         return aws.launch(self._state.home, self._state.ports["aws"], self._child_env(), limits)
 
+    def _provision_sftp(self) -> None:
+        # Also while the server runs: a partner that was declared since gets its account.
+        accounts = read_accounts(Path(self._values["FLEETFLOW_PARTNERS_DIR"]))
+        places = [(LOOPBACK, self._state.ports["sftp"])]
+        sftp.provision(sftp.base(self._state.home), accounts, places)
+
+    def _launch_sftp(self) -> Proc:
+        return sftp.launch(self._state.home, self._state.ports["sftp"], self._child_env())
+
     def _start_postgres(self) -> Proc:
         return postgres.start(self._place, self._state.ports["postgres"], self._state.secret(postgres.ADMIN))
 
@@ -192,7 +208,7 @@ class _Starter:
             self._values["FLEETFLOW_GPS_STREAM"]: shards.gps,
             self._values["FLEETFLOW_STATUS_STREAM"]: shards.status,
         }
-        buckets = (self._values["FLEETFLOW_RAW_BUCKET"], self._values["FLEETFLOW_REPORT_BUCKET"])
+        buckets = tuple(self._values[f"FLEETFLOW_{name}_BUCKET"] for name in ("RAW", "REPORT", "LAKE"))
         aws.fill(port, streams, buckets, environment.ALERT_TOPIC)
 
     def _child_env(self) -> dict[str, str]:
@@ -250,6 +266,8 @@ def _stop(state: State, part: str, say: Say) -> None:
             stop(proc, worker.DRAIN_S)
         case "aws" if proc:
             stop(proc, _AWS_GRACE_S)
+        case "sftp" if proc:
+            stop(proc, _SFTP_GRACE_S)
 
 
 def _status(state: State, part: str) -> PartStatus:
@@ -274,6 +292,8 @@ def _address(part: str, port: int) -> str:
             return f"127.0.0.1:{port}"
         case "aws":
             return aws.endpoint(port)
+        case "sftp":
+            return sftp.address(port)
         case "airflow":
             return airflow.address(port)
     return worker.metrics(port)
@@ -285,6 +305,8 @@ def _problem(state: State, part: str, port: int) -> str | None:
             fine = postgres.ready(port, state.secret(postgres.ADMIN))
         case "aws":
             fine = aws.ready(port)
+        case "sftp":
+            fine = sftp.ready(port)
         case "airflow":
             ailing = airflow.unhealthy(port)
             return f"not healthy: {', '.join(ailing)}" if ailing else None
