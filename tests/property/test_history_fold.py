@@ -42,6 +42,7 @@ class Event:
     status: str
     reason_code: str | None
     driver_id: str | None
+    origin: str = "device"
 
 
 def last_none(values: Sequence[Any]) -> tuple[tuple[bool, Any], ...]:
@@ -49,12 +50,18 @@ def last_none(values: Sequence[Any]) -> tuple[tuple[bool, Any], ...]:
     return tuple((value is None, 0 if value is None else value) for value in values)
 
 
+def content(event: Event) -> tuple[Any, ...]:
+    """The smallest wins: of a partner's contents the one sent last, of others the one sent first."""
+    corrects = event.origin == "partner"
+    return (not corrects, -event.recorded if corrects else 0, *last_none(astuple(event)))
+
+
 def reference(events: Sequence[Event]) -> list[tuple[Any, ...]]:
     """(shipment, event, position, previous status, status, is legal, occurred) of each distinct event, judged."""
     winners: dict[tuple[str, str], Event] = {}
     for event in events:
         key = (event.shipment_id, event.event_id)
-        winners[key] = min(winners.get(key, event), event, key=lambda e: last_none(astuple(e)))
+        winners[key] = min(winners.get(key, event), event, key=content)
     rows = []
     for shipment in {event.shipment_id for event in winners.values()}:
         life = sorted(
@@ -79,6 +86,7 @@ events = st.builds(
     status=st.sampled_from(LIKELY) | st.sampled_from(STATUSES),
     reason_code=st.none() | st.just("traffic"),
     driver_id=st.none() | st.sampled_from(["d1", "d2"]),
+    origin=st.sampled_from(("device", "partner")),
 )
 
 
@@ -100,10 +108,11 @@ def land(conn: Connection, tenant: str, batch: Sequence[Event]) -> None:
         cursor.executemany(
             "insert into landing.shipment_event (tenant_id, event_id, recorded_at, schema_version, shipment_id, status,"
             " occurred_at, driver_id, reason_code, sequence, origin, batch_id, line, arrived_at)"
-            " values (%s, %s, %s, 1, %s, %s, %s, %s, %s, %s, 'device', %s, %s, now())",
+            " values (%s, %s, %s, 1, %s, %s, %s, %s, %s, %s, %s, %s, %s, now())",
             [
                 (tenant, e.event_id, START + timedelta(minutes=e.recorded), e.shipment_id, e.status,
-                 START + timedelta(minutes=e.occurred), e.driver_id, e.reason_code, e.sequence, row[0], line)
+                 START + timedelta(minutes=e.occurred), e.driver_id, e.reason_code, e.sequence, e.origin, row[0],
+                 line)
                 for line, e in enumerate(batch)
             ],
         )  # fmt: skip
