@@ -13,13 +13,13 @@ from fleetflow.settings import Settings
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-def connect(dsn: str, *, autocommit: bool = False) -> Connection:
-    """Open a Postgres connection in UTC.
+def connect(dsn: str, *, autocommit: bool = False, timeout_s: float = 10) -> Connection:
+    """Open a Postgres connection in UTC; the server is given `timeout_s` (whole seconds, 2 at least) to answer.
 
     Raises:
         psycopg.OperationalError: the server cannot be reached or refuses the login.
     """
-    return psycopg.connect(dsn, autocommit=autocommit, options="-c timezone=UTC", connect_timeout=10)
+    return psycopg.connect(dsn, autocommit=autocommit, options="-c timezone=UTC", connect_timeout=round(timeout_s))
 
 
 def client(settings: Settings, service: str, *, max_attempts: int = 5) -> Any:

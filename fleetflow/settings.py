@@ -36,6 +36,26 @@ class Secret(str):
         return str.__str__(self)
 
 
+CHANNELS = ("sns", "email", "webhook")
+
+
+@dataclass(frozen=True)
+class AlertSettings:
+    """Where alerts go besides the SNS topic, which severity to which channels, and how soon one is repeated.
+
+    `mail_url` is `smtp://` (STARTTLS), `smtps://`, `smtp+plain://` (this machine only) or `ses://`.
+    """
+
+    webhook_url: str | None = None
+    webhook_secret: Secret = field(default_factory=lambda: Secret(""))
+    mail_url: Secret | None = None
+    mail_from: str = ""
+    mail_to: tuple[str, ...] = ()
+    error: tuple[str, ...] = CHANNELS
+    warn: tuple[str, ...] = CHANNELS
+    repeat_hours: float = 4.0
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that differs between one machine and AWS; times in seconds, sizes in bytes."""
@@ -63,6 +83,7 @@ class Settings:
     sftp_known_hosts: str | None = None
     partners_dir: Path = PROJECT_ROOT / "ingestion" / "partners" / "declared"
     environment: Mapping[str, str] = field(repr=False, default_factory=dict)
+    alerts: AlertSettings = field(default_factory=AlertSettings)
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -157,9 +178,29 @@ def load_settings(home: Path | None = None, env: Mapping[str, str] | None = None
         sftp_known_hosts=values.get("FLEETFLOW_SFTP_KNOWN_HOSTS") or None,
         partners_dir=Path(reader.text("PARTNERS_DIR", str(Settings.partners_dir))).expanduser(),
         environment=values,
+        alerts=_alerts(reader),
     )
     reader.finish(home)
     return settings
+
+
+def _alerts(reader: _Reader) -> AlertSettings:
+    mail = reader.address("ALERT_MAIL_URL", ("smtp", "smtps", "smtp+plain", "ses"), plain="smtp+plain")
+    mail_to, mail_from = reader.words("ALERT_MAIL_TO"), reader.text("ALERT_MAIL_FROM", "")
+    if mail and not (mail_to and mail_from):
+        reader.faults.append(
+            "FLEETFLOW_ALERT_MAIL_URL needs FLEETFLOW_ALERT_MAIL_TO and FLEETFLOW_ALERT_MAIL_FROM"
+        )
+    return AlertSettings(
+        webhook_url=reader.address("ALERT_WEBHOOK_URL", ("https", "http"), plain="http"),
+        webhook_secret=Secret(reader.text("ALERT_WEBHOOK_SECRET", "")),
+        mail_url=Secret(mail) if mail else None,
+        mail_from=mail_from,
+        mail_to=mail_to,
+        error=reader.words("ALERT_ERROR_CHANNELS", CHANNELS),
+        warn=reader.words("ALERT_WARN_CHANNELS", CHANNELS),
+        repeat_hours=reader.number("ALERT_REPEAT_HOURS", 4.0, low=0.1),
+    )
 
 
 class _Reader:
@@ -203,6 +244,32 @@ class _Reader:
             self.faults.append(f"FLEETFLOW_{name}={raw!r} is not at least {low}")
             return default
         return value
+
+    def words(self, name: str, allowed: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Return a list split at commas; `allowed`, if given, is the default and all that may be in it."""
+        raw = self.values.get(f"FLEETFLOW_{name}")
+        if raw is None:
+            return allowed
+        found = tuple(word.strip() for word in raw.split(",") if word.strip())
+        if allowed and (unknown := [word for word in found if word not in allowed]):
+            self.faults.append(f"FLEETFLOW_{name} names {', '.join(unknown)}; there are {', '.join(allowed)}")
+        return found
+
+    def address(self, name: str, schemes: tuple[str, ...], *, plain: str) -> str | None:
+        """Return an address of one of the schemes; that of the `plain` one may lead to this machine only."""
+        raw = self.values.get(f"FLEETFLOW_{name}")
+        if not raw:
+            return None
+        place = urlsplit(raw)
+        if place.scheme not in schemes:
+            self.faults.append(
+                f"FLEETFLOW_{name} must begin with one of {', '.join(f'{s}://' for s in schemes)}"
+            )
+        elif place.scheme == plain and place.hostname not in {"127.0.0.1", "localhost", "::1"}:
+            self.faults.append(
+                f"FLEETFLOW_{name}: {plain}:// is not encrypted and may lead to this machine only"
+            )
+        return raw
 
     def finish(self, home: Path) -> None:
         if self.faults:

@@ -246,3 +246,26 @@ def read_spool(directory: Path) -> Recovered:
                 found.torn.append(path)
         found.lines += [line for line in lines if line.number > acked]
     return found
+
+
+def oldest_waiting(directory: Path) -> tuple[float, int] | None:
+    """Return since when (Unix seconds) lines in `directory` wait for the stream, and in how many lanes; None if none do.
+
+    The time is that of the last write to the oldest segment with such a line, to half a minute: a lane that moves is
+    never old. Nothing is changed on disk; a segment that its producer deletes meanwhile is skipped.
+    """
+    waiting = [since for paths in _lane_files(directory) if (since := _lane_waits(paths)) is not None]
+    return (min(waiting), len(waiting)) if waiting else None
+
+
+def _lane_waits(paths: list[Path]) -> float | None:
+    try:
+        # All but the newest segment are there only because they hold a line that is not acknowledged.
+        if len(paths) == 1:
+            data = paths[0].read_bytes()
+            frames, _ = decode_frames(data[_FRAMES_AT:])
+            if not frames or frames[-1].number <= _read_ack(data[:_FRAMES_AT]):
+                return None
+        return paths[0].stat().st_mtime
+    except FileNotFoundError:
+        return None

@@ -29,7 +29,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 @pytest.fixture
 def owner(stack: Settings) -> Iterator[psycopg.Connection[Any]]:
     with connect(stack.dsn("owner"), autocommit=True) as conn:
-        conn.execute("truncate ops.alert")
+        conn.execute("truncate ops.alert cascade")
         yield conn
 
 
