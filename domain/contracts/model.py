@@ -85,6 +85,7 @@ class Rule(StrEnum):
     TIME_IN_FUTURE = "time_in_future"
     POSITION_INCOMPLETE = "position_incomplete"
     CORRUPT_RECORD = "corrupt_record"
+    WRONG_SHAPE = "wrong_shape"
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ _EVERY_TIME = (Rule.TIMESTAMP_WITHOUT_ZONE, Rule.TIME_TOO_OLD, Rule.TIME_IN_FUTU
 
 RULES: Mapping[Rule, str] = {
     Rule.MALFORMED_JSON: "The line is not JSON.",
-    Rule.INVALID_UTF8: "The line is not UTF-8.",
+    Rule.INVALID_UTF8: "The line is not UTF-8; in a partner's file, not in the declared encoding.",
     Rule.NOT_AN_OBJECT: "The line is JSON, but no object.",
     Rule.UNKNOWN_FEED: "`feed` names no feed of the stream, or is missing where the stream carries several.",
     Rule.UNSUPPORTED_VERSION: "`schema_version` is newer than the contract.",
@@ -41,6 +41,7 @@ RULES: Mapping[Rule, str] = {
     Rule.TIME_IN_FUTURE: "A time is more than an hour after arrival.",
     Rule.POSITION_INCOMPLETE: "Of two columns that belong together, only one is there.",
     Rule.CORRUPT_RECORD: "A record on the stream is a truncated or damaged KPL aggregate.",
+    Rule.WRONG_SHAPE: "A line of a partner's file has not the fields of its header, or not the declared length.",
 }
 
 
@@ -53,6 +54,7 @@ def reject_rules(feed: Feed) -> tuple[Rule, ...]:
     """Return the rules by which a line of this feed may be refused, in the order of the vocabulary."""
     rules = {*_EVERY_LINE, *_EVERY_EVENT, *(rule for column in feed for rule in _rules_of(column))}
     rules |= {Rule.POSITION_INCOMPLETE} if feed.together else set()
+    rules |= {Rule.WRONG_SHAPE} if feed.partner else set()
     return tuple(rule for rule in Rule if rule in rules)
 
 

@@ -1,0 +1,72 @@
+"""Where a parsed file waits to be landed: two local Parquet files, and the counts of what went into them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingestion.partners.block import LineRefusal
+from ingestion.partners.model import Declaration
+
+REFUSALS = pa.schema(
+    [("line", pa.int64()), ("rule", pa.string()), ("detail", pa.string()), ("raw", pa.binary())]
+)
+"""What a spooled refusal holds."""
+
+
+class Spool:
+    """The two Parquet files of a parsed file, and the counts of what went into them."""
+
+    def __init__(self, rows_path: Path, refusals_path: Path, declaration: Declaration) -> None:
+        self.rows_path, self.refusals_path = rows_path, refusals_path
+        self._event_time = declaration.contract.event_time
+        self._rows: pq.ParquetWriter | None = None
+        self._refusals = pq.ParquetWriter(refusals_path, REFUSALS, compression="zstd")
+        self.accepted = self.rejected = 0
+        self.rules: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
+        self.min_time: datetime | None = None
+        self.max_time: datetime | None = None
+
+    def open(self, schema: pa.Schema) -> None:
+        """Begin the rows' file."""
+        self._rows = pq.ParquetWriter(
+            self.rows_path, schema, compression="lz4", use_dictionary=False, write_statistics=False
+        )
+
+    def add(self, table: pa.Table, refused: Sequence[LineRefusal]) -> None:
+        """Add the rows and refusals of one block."""
+        assert self._rows is not None
+        if table.num_rows:
+            self._rows.write_table(table)
+            bounds = pc.min_max(table[self._event_time])
+            low, high = bounds["min"].as_py(), bounds["max"].as_py()
+            self.min_time = low if self.min_time is None else min(self.min_time, low)
+            self.max_time = high if self.max_time is None else max(self.max_time, high)
+            self.accepted += table.num_rows
+        if refused:
+            rows = [vars(refusal) for refusal in refused]
+            self._refusals.write_table(pa.Table.from_pylist(rows, schema=REFUSALS))
+            self.rejected += len(rows)
+            for row in rows:
+                rule = str(row["rule"])
+                self.rules[rule] += 1
+                self.examples.setdefault(rule, f"line {row['line']}: {row['detail']}")
+
+    def close(self) -> None:
+        """Finish both files."""
+        if self._rows is not None:
+            self._rows.close()
+        self._refusals.close()
+
+    def discard(self) -> None:
+        """Close and remove both files."""
+        self.close()
+        self.rows_path.unlink(missing_ok=True)
+        self.refusals_path.unlink(missing_ok=True)
