@@ -11,6 +11,7 @@ that shows no life for 60 seconds loses its claim to the next one.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -19,6 +20,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
+
+import psycopg
 
 from fleetflow.freshness import Freshness, measure_freshness
 from fleetflow.runtime import Connection, connect
@@ -29,6 +32,8 @@ ROW_LIMIT = 3_000_000
 BACKFILL_ROWS = 250_000
 STALE_S = 60
 _BEAT_S = 10.0
+
+log = logging.getLogger("fleetflow.transform")
 
 
 class TransformError(RuntimeError):
@@ -192,21 +197,28 @@ def beat(conn: Connection, run: Run) -> None:
 
 
 @contextmanager
-def heartbeat(settings: Settings, run: Run) -> Iterator[None]:
-    """Keep the run alive from a thread of its own while a step works.
+def heartbeat(settings: Settings, run: Run, role: str = "transformer") -> Iterator[None]:
+    """Keep the run alive from a thread of its own while a step works; a warehouse that is away is asked again.
 
     A beat that fails is not raised here: marking checks the claim, and that is what counts.
     """
     ended = threading.Event()
 
-    def keep() -> None:
-        with connect(settings.dsn("transformer"), autocommit=True) as conn:
-            try:
+    def keep_on() -> None:
+        with connect(settings.dsn(role), autocommit=True) as conn:
+            beat(conn, run)
+            while not ended.wait(_BEAT_S):
                 beat(conn, run)
-                while not ended.wait(_BEAT_S):
-                    beat(conn, run)
+
+    def keep() -> None:
+        while not ended.is_set():
+            try:
+                keep_on()
             except RunLostError:
                 return
+            except psycopg.OperationalError as fault:
+                log.warning("run %s: no heartbeat: %s", run.run_id, fault)
+                ended.wait(1.0)
 
     thread = threading.Thread(target=keep, name="heartbeat", daemon=True)
     thread.start()
@@ -220,10 +232,12 @@ def heartbeat(settings: Settings, run: Run) -> Iterator[None]:
 def mark(conn: Connection, run: Run) -> Freshness:
     """Mark the run's batches as transformed and the run as done, in one transaction; return their freshness.
 
+    Freshness is measured where the batches have come into the marts, that is for the pipeline of shipments.
+
     Raises:
         RunLostError: the run no longer holds its claim; nothing was marked.
     """
-    freshness = measure_freshness(conn, run.run_id)
+    freshness = measure_freshness(conn, run.run_id) if run.pipeline == PIPELINE else Freshness()
     with conn.transaction():
         done = conn.execute(
             "update ops.transform_run set state = 'done', finished_at = clock_timestamp(),"

@@ -20,9 +20,9 @@ def main(port: int) -> None:
         if time.monotonic() > deadline:
             sys.exit(f"the AWS stand-in did not answer on port {port} within {_PATIENCE_S:.0f} s")
         time.sleep(0.2)
-    gps, status, raw, reports = (os.environ.get(name, default) for name, default in NAMES.items())
+    gps, status, *buckets = (os.environ.get(name, default) for name, default in NAMES.items())
     shards = Shards()
-    aws.fill(port, {gps: shards.gps, status: shards.status}, (raw, reports), ALERT_TOPIC)
+    aws.fill(port, {gps: shards.gps, status: shards.status}, tuple(buckets), ALERT_TOPIC)
 
 
 if __name__ == "__main__":

@@ -32,8 +32,47 @@ create table ops.lake_commit (
     primary key (run_id, feed),
     constraint lake_commit_adds_up check (rows_read = rows_added + rows_repeated)
 );
+comment on column ops.lake_commit.snapshot_id is 'Null where every row was a repeat: nothing was committed to the table';
+comment on column ops.lake_commit.rows_repeated is
+'Rows that the lake held already, or that came twice in these batches: the same event id with the same content';
+
+-- Written before the commit to the table: after a crash it tells which batches a snapshot took in.
+create table ops.lake_announcement (
+    run_id uuid not null references ops.transform_run,
+    feed text not null,
+    batch_ids bigint [] not null,
+    rows_read bigint not null,
+    rows_added bigint not null,
+    days integer not null,
+    seconds double precision not null,
+    announced_at timestamptz not null default clock_timestamp(),
+    primary key (run_id, feed)
+);
+
 grant select, insert on ops.lake_commit to fleet_loader;
-grant select on ops.lake_commit to fleet_transformer, fleet_ops;
+grant select, insert, update, delete on ops.lake_announcement to fleet_loader;
+grant select on ops.lake_commit, ops.lake_announcement to fleet_transformer, fleet_ops;
+
 create schema lake authorization fleet_loader;
 grant usage on schema lake to fleet_ops;
 comment on schema lake is 'Catalog of the Iceberg tables where there is no Glue';
+
+-- The layout is that of Iceberg's JDBC catalog, schema version 1: any Iceberg reader with this database can use it.
+create table lake.iceberg_tables (
+    catalog_name varchar(255) not null,
+    table_namespace varchar(255) not null,
+    table_name varchar(255) not null,
+    metadata_location varchar(1000),
+    previous_metadata_location varchar(1000),
+    iceberg_type varchar(5),
+    primary key (catalog_name, table_namespace, table_name)
+);
+create table lake.iceberg_namespace_properties (
+    catalog_name varchar(255) not null,
+    namespace varchar(255) not null,
+    property_key varchar(255) not null,
+    property_value varchar(1000) not null,
+    primary key (catalog_name, namespace, property_key)
+);
+grant select, insert, update, delete on lake.iceberg_tables, lake.iceberg_namespace_properties to fleet_loader;
+grant select on lake.iceberg_tables, lake.iceberg_namespace_properties to fleet_ops;

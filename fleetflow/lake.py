@@ -1,0 +1,167 @@
+"""Opens the lake that the settings name, and runs compaction and maintenance on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from uuid import UUID
+
+from fleetflow import runtime, transform
+from fleetflow.runtime import Connection, connect
+from fleetflow.settings import Settings
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+
+    from ingestion.lake.compact import FeedResult
+    from ingestion.lake.tables import Lake
+
+PIPELINE = "lake"
+CATALOG = "fleetflow"
+CLAIM_ROWS = 4_000_000
+
+
+def open_lake(settings: Settings, role: str = "loader") -> Lake:
+    """Return the lake of the settings; nothing is read yet.
+
+    With the SQL catalog, `role` is who reads the catalog in the warehouse: the loader may write, ops may read.
+    """
+    from ingestion.lake.tables import make_lake
+
+    location = f"s3://{settings.lake_bucket}"
+    return make_lake(open_catalog(settings, role), location, runtime.raw_filesystem(settings))
+
+
+def catalog_properties(settings: Settings, role: str = "loader") -> dict[str, str]:
+    """Return what any pyiceberg needs to open the same tables: `load_catalog("fleetflow", **properties)`."""
+    files = {"s3.region": settings.aws_region, "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO"}
+    if settings.aws_endpoint_url:
+        files |= {
+            "s3.endpoint": settings.aws_endpoint_url,
+            "s3.access-key-id": settings.environment.get("AWS_ACCESS_KEY_ID", ""),
+            "s3.secret-access-key": settings.environment.get("AWS_SECRET_ACCESS_KEY", ""),
+        }
+    if settings.lake_catalog == "glue":
+        return {"type": "glue", "glue.region": settings.aws_region, **files}
+    return {"type": "sql", "uri": _catalog_uri(settings.dsn(role)), "init_catalog_tables": "false", **files}
+
+
+def open_catalog(settings: Settings, role: str = "loader") -> Catalog:
+    """Return the catalog of the settings.
+
+    A connection to the SQL catalog lives for one statement, so that none is left behind or goes stale.
+    """
+    from pyiceberg.catalog import load_catalog
+    from pyiceberg.catalog.sql import SqlCatalog
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    properties = catalog_properties(settings, role)
+    catalog = load_catalog(CATALOG, **properties)
+    if isinstance(catalog, SqlCatalog):
+        catalog.engine.dispose()
+        catalog.engine = create_engine(properties["uri"], poolclass=NullPool)
+    return catalog
+
+
+def _catalog_uri(dsn: str) -> str:
+    parts = urlsplit(dsn)
+    query = [*parse_qsl(parts.query), ("options", "-csearch_path=lake -ctimezone=UTC")]
+    return urlunsplit(parts._replace(scheme="postgresql+psycopg", query=urlencode(query)))
+
+
+@dataclass(frozen=True)
+class Round:
+    """One claim and what became of it, feed by feed."""
+
+    run_id: UUID
+    batches: int
+    feeds: tuple[FeedResult, ...]
+    settled: tuple[str, ...]
+    seconds: float
+
+    @property
+    def moved(self) -> bool:
+        """Whether any batch left the queue."""
+        return bool(self.settled) or any(result.intake.batch_ids for result in self.feeds)
+
+
+def compact(
+    settings: Settings, *, row_limit: int = CLAIM_ROWS, step: Callable[[str], None] = lambda _: None
+) -> Iterator[Round]:
+    """Take what waits into the lake, claim after claim, until nothing more can be taken.
+
+    Batches whose objects cannot be read go back to the end of the queue, named in the round's results.
+
+    Raises:
+        PipelineBusyError: another compaction is at work.
+        OSError: storage or the catalog refused for too long; the claim was given back.
+    """
+    lake = open_lake(settings)
+    while True:
+        done = compact_once(settings, lake, row_limit=row_limit, step=step)
+        if done is None:
+            return
+        yield done
+        if not done.moved:
+            return
+
+
+def compact_once(
+    settings: Settings,
+    lake: Lake,
+    *,
+    row_limit: int = CLAIM_ROWS,
+    step: Callable[[str], None] = lambda _: None,
+) -> Round | None:
+    """Do one claim; None when nothing waits."""
+    from ingestion.lake.ledger import record, set_aside
+
+    started = time.perf_counter()
+    with connect(settings.dsn("loader"), autocommit=True) as conn:
+        run = transform.claim(conn, PIPELINE, row_limit=row_limit)
+        if run is None:
+            return None
+        step("claimed")
+        try:
+            with transform.heartbeat(settings, run, "loader"):
+                settled, results = _take_in(settings, lake, conn, run, step)
+            with conn.transaction():
+                for result in results:
+                    if result.intake.batch_ids:
+                        record(conn, result.intake, result.snapshot_id, void_others=bool(result.files))
+                    set_aside(conn, [one.batch for one in result.left_out])
+                transform.mark(conn, run)
+        except BaseException as fault:
+            if not conn.broken:
+                transform.fail(conn, run, f"{type(fault).__name__}: {fault}")
+            raise
+        step("marked")
+    return Round(run.run_id, run.batches, tuple(results), tuple(settled), time.perf_counter() - started)
+
+
+def _take_in(
+    settings: Settings, lake: Lake, conn: Connection, run: transform.Run, step: Callable[[str], None]
+) -> tuple[list[str], list[FeedResult]]:
+    from ingestion.lake.compact import Work, compact_feed, settle_announced
+    from ingestion.lake.ledger import claimed_batches
+    from ingestion.lake.objects import RawObjects
+
+    feeds = sorted({batch.feed for batch in claimed_batches(conn, run.run_id)})
+    tables = {feed: lake.table(feed) for feed in feeds}
+    settled = [intake.feed for intake in settle_announced(lake, conn)]
+    batches = claimed_batches(conn, run.run_id)
+    results = []
+    with TemporaryDirectory(prefix="fleetflow-lake-") as scratch:
+        objects = RawObjects(runtime.raw_filesystem(settings), settings.raw_bucket, Path(scratch))
+        work = Work(lake, objects, run.run_id, conn, lambda: transform.beat(conn, run), step)
+        for feed in feeds:
+            mine = [batch for batch in batches if batch.feed == feed]
+            if mine:
+                results.append(compact_feed(work, lake.feeds[feed], tables[feed], mine))
+    return settled, results

@@ -1,0 +1,1 @@
+"""The lake: Iceberg tables of what landed, one a feed, partitioned by the day of the event."""
