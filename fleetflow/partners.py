@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import yaml
 
@@ -143,14 +144,19 @@ def _schedule(name: str, values: Mapping[str, Any]) -> Schedule:
     if not isinstance(arrival, dict):
         return Schedule(name)
     days = [str(day) for day in _list(arrival.get("weekdays")) if day in _WEEKDAYS]
-    month_days = [str(day) for day in _list(arrival.get("month_days")) if isinstance(day, int)]
+    month_days = [str(day) for day in _list(arrival.get("month_days")) if day in range(1, 32)]
     # Cron takes a day that fits either list, an arrival one that fits both: the run looks again (`expected_at`).
     on_day = f"{','.join(month_days)} * *" if month_days else f"* * {','.join(days) or '*'}"
     times = [_TIME.match(str(at)) for at in _list(arrival.get("times"))]
     crons = tuple(sorted({f"{int(at[2])} {int(at[1])} {on_day}" for at in times if at}))
     span = _SPAN.fullmatch(str(arrival.get("grace", "")).strip())
     grace = timedelta(seconds=int(span[1]) * _SECONDS[span[2]]) if span else _USUAL_GRACE
-    return Schedule(name, crons, str(arrival.get("zone") or "UTC"), grace)
+    zone = str(arrival.get("zone") or "UTC")
+    try:
+        ZoneInfo(zone)
+    except (ValueError, OSError):  # not a zone, or not a name of one
+        return Schedule(name)
+    return Schedule(name, crons, zone, grace)
 
 
 def _list(value: Any) -> list[Any]:

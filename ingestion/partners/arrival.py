@@ -185,9 +185,9 @@ def serve(
 ) -> list[Served]:
     """Say of each expected instant which file served it, whether that was late, and whether it is missing by now.
 
-    A file serves the last expectation that was due when it came, if that is not served yet; one that comes within
-    the grace before the next expectation serves that one. Further files serve none. Missing is what nothing served
-    once its grace has passed.
+    A file serves the last expectation that was due when it came; one that comes within the grace before the next, or
+    nearer to it while the last is served, serves that one. Any further file serves none: two files of one delivery
+    are one delivery. Missing is what nothing served once its grace has passed.
     """
     grace = declaration.arrival.grace if declaration.arrival else timedelta(0)
     expected, served = sorted(expected), {}
@@ -213,8 +213,12 @@ def _candidates(expected: Sequence[datetime], at: datetime, grace: timedelta) ->
     coming = [one for one in expected if one > at][:1]
     if not coming:
         return due
-    early = min(grace, (coming[0] - due[0]) / 2) if due else grace
-    return coming + due if at >= coming[0] - early else due + coming
+    if not due:
+        return coming
+    half = (coming[0] - due[0]) / 2
+    if at >= coming[0] - min(grace, half):
+        return coming + due
+    return due + coming if at >= coming[0] - half else due
 
 
 def next_expected(declaration: Declaration, after: datetime) -> datetime | None:
