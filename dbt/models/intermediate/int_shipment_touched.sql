@@ -1,4 +1,5 @@
 {{ config(materialized='table', unlogged=true, post_hook='analyze {{ this }}') }}
+-- depends_on: {{ ref('stg_landing__shipment_event') }}
 
 -- The shipments that the claimed batches say anything about, and where their stored events end. A shipment is late when a
 -- claimed event does not come after all stored ones, or comes again: it is folded again from its first event.
