@@ -56,6 +56,7 @@ class PartnerFile:
     sha256: str | None
     state: State
     reason: str | None
+    cause: str | None
     expected_at: datetime | None
     is_late: bool
     lines: int | None
@@ -71,6 +72,7 @@ class PartnerFile:
     attempts: int
     repeats: int
     seen_at: datetime
+    came_at: datetime | None
     looked_at: datetime
     checked_at: datetime | None
     sent_at: datetime | None
@@ -82,8 +84,7 @@ class PartnerFile:
     @property
     def arrived_at(self) -> datetime:
         """When its rows arrive in landing: when it was whole, or was approved. A retry finds the same instant."""
-        arrived = max(at for at in (self.whole_at, self.approved_at) if at is not None)
-        return arrived.replace(microsecond=arrived.microsecond // 1000 * 1000)
+        return max(at for at in (self.whole_at, self.approved_at) if at is not None)
 
     def is_current(self, listed: Listed) -> bool:
         """Whether what is listed is certainly the content that was read."""
@@ -182,18 +183,21 @@ def _now(conn: Connection) -> datetime:
     return at
 
 
-def note_seen(conn: Connection, declaration: Declaration, listed: Listed, now: datetime) -> PartnerFile:
+def note_seen(
+    conn: Connection, declaration: Declaration, listed: Listed, came_at: datetime, now: datetime
+) -> PartnerFile:
     """Enter a name that is listed and not read yet, or what it looks like now; return its row."""
     query = sql.SQL(
         "insert into ops.partner_file"
-        " (partner, tenant_id, feed, name, size_bytes, modified_at, state, seen_at, looked_at)"
-        " values (%s, %s, %s, %s, %s, %s, 'seen', %s, %s)"
+        " (partner, tenant_id, feed, name, size_bytes, modified_at, state, came_at, seen_at, looked_at)"
+        " values (%s, %s, %s, %s, %s, %s, 'seen', %s, %s, %s)"
         " on conflict (partner, name) where state = 'seen' do update set"
         " size_bytes = excluded.size_bytes, modified_at = excluded.modified_at, looked_at = excluded.looked_at"
         " returning {}"
     ).format(COLUMNS)
     owner = (declaration.name, declaration.tenant_id, declaration.feed)
-    row = conn.execute(query, (*owner, listed.name, listed.size, listed.modified_at, now, now)).fetchone()
+    shape = (listed.name, listed.size, listed.modified_at)
+    row = conn.execute(query, (*owner, *shape, came_at, now, now)).fetchone()
     assert row is not None
     return _file(row)
 
@@ -207,7 +211,8 @@ def become_whole(conn: Connection, seen: PartnerFile, sha256: str, now: datetime
         known = find_content(conn, seen.partner, seen.name, sha256)
         if known is None:
             sent = _sent_at(conn, seen)
-            return move(conn, seen, State.WHOLE, sha256=sha256, whole_at=now, checked_at=now, sent_at=sent)
+            content = {"sha256": sha256, "whole_at": now, "checked_at": now, "sent_at": sent}
+            return move(conn, seen, State.WHOLE, **content, reason=None)
         conn.execute("delete from ops.partner_file where file_id = %s", (seen.file_id,))
         listed = {"size_bytes": seen.size_bytes, "modified_at": seen.modified_at, "checked_at": now}
         again = int(known.modified_at != seen.modified_at)
@@ -245,12 +250,12 @@ def find_successor(conn: Connection, file: PartnerFile) -> PartnerFile | None:
     return None if row is None else _file(row)
 
 
-def find_objects(conn: Connection, file_ids: Sequence[int]) -> list[str]:
-    """Return the keys of the raw objects of files that are still kept, in the order of the files given."""
+def find_objects(conn: Connection, file_id: int) -> list[str]:
+    """Return the keys of a file's raw objects that are still kept."""
     rows = conn.execute(
-        "select object_key from ops.batch where partner_file_id = any(%s) and object_key is not null"
-        " and object_expired_at is null order by array_position(%s, partner_file_id), batch_id",
-        (list(file_ids), list(file_ids)),
+        "select object_key from ops.batch where partner_file_id = %s and object_key is not null"
+        " and source = 'partner' and object_expired_at is null order by batch_id",
+        (file_id,),
     )
     return [key for (key,) in rows]
 

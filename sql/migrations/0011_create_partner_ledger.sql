@@ -11,6 +11,7 @@ create table ops.partner_file (
     sha256 text,
     state text not null check (state in ('seen', 'whole', 'loaded', 'held', 'refused', 'missing')),
     reason text,
+    cause text,
     expected_at timestamptz,
     is_late boolean not null default false,
     lines bigint,
@@ -26,6 +27,7 @@ create table ops.partner_file (
     attempts integer not null default 0,
     repeats integer not null default 0,
     seen_at timestamptz not null default clock_timestamp(),
+    came_at timestamptz,
     looked_at timestamptz not null default clock_timestamp(),
     checked_at timestamptz,
     sent_at timestamptz,
@@ -39,9 +41,12 @@ comment on column ops.partner_file.accepted is 'Rows landed: new ones, and those
 comment on column ops.partner_file.superseded is 'Of the accepted: rows of which an earlier file held another version';
 comment on column ops.partner_file.unchanged is 'Rows that an earlier file of the same name held word for word; not landed again';
 comment on column ops.partner_file.absent is 'Lines that an earlier file of the same name held and this one does not; they stay as they were';
+comment on column ops.partner_file.cause is 'Why it is held or refused, in one word';
 comment on column ops.partner_file.observations is 'What is remarkable about the rows landed, for example how many were recorded late';
 comment on column ops.partner_file.attempts is 'Loads that began on the file and did not come to an end; a file that kills its loader comes last';
 comment on column ops.partner_file.repeats is 'How often the same content came again under the same name';
+comment on column ops.partner_file.came_at is
+'When it came, as near as is known: the server''s time of change, if that lies between the look before and the first sight';
 comment on column ops.partner_file.looked_at is 'When the name was last listed with this size and time of change';
 comment on column ops.partner_file.checked_at is 'When the content was last read and found to have this hash';
 comment on column ops.partner_file.sent_at is
