@@ -7,15 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -155,23 +150,9 @@ def _leave_out_taken(settings: Settings, declaration: Declaration, ready: Sequen
 
 
 def _load(settings: Settings, declaration: Declaration) -> list[FileOutcome]:
-    from fleetflow.partners import open_remote
-    from fleetflow.runtime import client, connect
-    from ingestion.landing.ledger import Ledger
-    from ingestion.landing.raw_object import put_object
-    from ingestion.partners.load import load_partner as load
+    from fleetflow.partner_load import load
 
-    s3 = client(settings, "s3")
-    with (
-        tempfile.TemporaryDirectory(prefix=f"fleetflow-{declaration.name}-") as scratch,
-        connect(settings.dsn("loader"), autocommit=True) as conn,
-        closing(Ledger(settings.dsn("loader"))) as ledger,
-        open_remote(settings, declaration) as remote,
-    ):
-        return load(
-            declaration, remote, ledger, conn, lambda key, body: put_object(s3, settings.raw_bucket, key, body),
-            Path(scratch), f"{socket.gethostname()}-{os.getpid()}", lambda: datetime.now(UTC),
-        )  # fmt: skip
+    return load(settings, declaration)
 
 
 def _waiting(outcomes: Sequence[FileOutcome]) -> list[FileOutcome]:
@@ -182,8 +163,8 @@ def _counts(outcomes: Sequence[FileOutcome]) -> Report:
     held = [one.name for one in outcomes if one.state in ("held", "refused")]
     return {
         "files": dict(Counter(str(one.state) for one in outcomes)),
-        "lines": sum(one.lines or 0 for one in outcomes),
-        "accepted": sum(one.accepted or 0 for one in outcomes),
-        "rejected": sum(one.rejected or 0 for one in outcomes),
+        "lines": sum(one.file.lines or 0 for one in outcomes),
+        "accepted": sum(one.file.accepted or 0 for one in outcomes),
+        "rejected": sum(one.file.rejected or 0 for one in outcomes),
         "held_or_refused": held[:_NAMES_SHOWN],
     }

@@ -30,7 +30,6 @@ from ingestion.partners.model import Declaration
 from ingestion.partners.place import FileChanged, FileGone, FileTooLarge, RemoteFile
 from ingestion.partners.schedule import Watch, enter
 from ingestion.partners.states import State
-from ingestion.partners.verify import verify_companions
 
 COMPANION_BYTES = 16 << 20
 GONE = "gone"
@@ -181,10 +180,10 @@ def take(
     looked = now()
     try:
         sha256 = place.fetch(seen.name, path, declaration.limits.max_bytes)
-    except FileTooLarge as fault:
-        return Taken(_too_large(conn, seen, str(fault)), None)
-    except (FileGone, FileChanged) as fault:
-        return Taken(note(conn, seen, reason=f"{fault}; it is looked at again"), None)
+    except FileTooLarge as large:
+        return Taken(_too_large(conn, seen, str(large)), None)
+    except (FileGone, FileChanged) as gone:
+        return Taken(note(conn, seen, reason=f"{gone}; it is looked at again"), None)
     step("fetched")
     known = find_content(conn, seen.partner, seen.name, sha256)
     fault = _verify(declaration, place, arrived, path, sha256)
@@ -207,6 +206,10 @@ def take(
 def _verify(
     declaration: Declaration, place: Place, arrived: Arrived, path: Path, sha256: str
 ) -> FileFault | None:
+    if not arrived.companions:
+        return None
+    from ingestion.partners.verify import verify_companions
+
     try:
         texts = {one.name: place.read_small(one.name, COMPANION_BYTES) for one in arrived.companions}
         verify_companions(path, arrived.file.name, sha256, declaration, texts)

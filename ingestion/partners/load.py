@@ -1,7 +1,7 @@
 """The load of one partner: every file that is there or was left half done, each to its end or to a clear state.
 
 One loader a partner at a time, by an advisory lock. Every step may be repeated: after a kill at any of `STEPS` a
-further load ends in what an undisturbed one would have ended in: ledger, landing, raw objects, archive, the partner's server.
+further load ends in what an undisturbed one would have ended in: ledger, landing, raw objects, archive, the server.
 A file that is damaged, or even ends the process that reads it, does not keep the others waiting: files on which a
 load began before and never came to an end come last, and are held after `MAX_ATTEMPTS`.
 """
@@ -26,7 +26,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ingestion.landing.ledger import Ledger
 from ingestion.partners import intake
-from ingestion.partners.archive import Archive, NotArchivedError
+from ingestion.partners.archive import Archive, NotArchivedError, archive_key
 from ingestion.partners.arrival import Arrived
 from ingestion.partners.faults import FileFault
 from ingestion.partners.intake import Look, Place, Step
@@ -80,6 +80,16 @@ class FileOutcome:
     seconds: dict[str, float] = field(default_factory=dict)
     repeated: bool = False
     fault: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.file.name
+
+    @property
+    def state(self) -> State:
+        """Where the file stands now."""
+        return self.file.state
 
 
 @dataclass(frozen=True)
@@ -195,9 +205,8 @@ class _Load:
         seconds = {} if seconds is None else seconds
         with self._guarded(file):
             file = note(self._conn, file, attempts=file.attempts + 1)
-            ended = self._end(file, path, seconds)
-            self._tell(FileOutcome(ended, {step: round(s, 4) for step, s in seconds.items()}))
-            return ended
+            file = self._end(file, path, seconds)
+            self._tell(FileOutcome(file, {step: round(s, 4) for step, s in seconds.items()}))
         return file
 
     def _end(self, file: PartnerFile, path: Path | None, seconds: dict[str, float]) -> PartnerFile:
@@ -229,7 +238,7 @@ class _Load:
 
     def _bring_back(self, file: PartnerFile) -> Path:
         path = self._scratch / f"archived-{file.file_id}"
-        self._tools.archive.fetch(intake.archive_key(file), path)
+        self._tools.archive.fetch(archive_key(file), path)
         return path
 
     def _parse(self, file: PartnerFile, path: Path) -> Parsed:
@@ -266,7 +275,7 @@ class _Load:
         schema = version_of(read_schemas(self._conn, file.partner), parsed.schema, parsed.diff, state)
         punctuality = Punctuality(self._declaration.contract, self._declaration.late_after)
         facts = {
-            "archive_key": intake.archive_key(file),
+            "archive_key": archive_key(file),
             "reason": parsed.diff.words if parsed.diff and schema.version > 1 else None,
             "supersedes": versions[-1].file_id if versions else None,
         }
