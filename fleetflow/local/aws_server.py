@@ -44,6 +44,15 @@ class Handler(MotoRequestHandler):  # type: ignore[misc]  # moto is skipped by m
     disable_nagle_algorithm = True
     wbufsize = 1 << 16
 
+    def handle_expect_100(self) -> bool:
+        """Leave the answer "100 Continue" to werkzeug, which gives it too."""
+        return True
+
+    def make_environ(self) -> Any:
+        """Let "100 Continue" go before the body is read: a client waits a second for it, at each object it puts."""
+        self.wfile.flush()
+        return super().make_environ()
+
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Log nothing: there are thousands of requests a minute."""
 
