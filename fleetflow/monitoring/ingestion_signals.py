@@ -256,6 +256,17 @@ PARTNERS = (
         """,
     ),
     Signal(
+        "partner_watch_late",
+        Area.PARTNERS,
+        "How long ago anybody looked into a partner's directory for the last time",
+        Unit.SECONDS,
+        ("partner",),
+        (Level("warn", 3600), Level("error", 6 * 3600)),
+        60,
+        "nobody has looked for files of {partner} for {value}",
+        "select w.partner, w.looked_at as since from ops.partner_watch as w",
+    ),
+    Signal(
         "sftp_unreachable",
         Area.PARTNERS,
         "1 where the SFTP server of the partners' files does not answer",

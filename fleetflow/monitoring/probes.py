@@ -35,6 +35,8 @@ def probe_disk(settings: Settings) -> Answers:
     while not home.exists():
         home = home.parent
     usage = shutil.disk_usage(home)
+    if not usage.total:
+        return {"disk_used": NotMeasured(f"the file system of {home} tells no size")}
     share = 1 - usage.free / usage.total
     return {"disk_used": (Reading((str(home),), share, detail=f"{usage.free / 1e9:.1f} GB free"),)}
 
@@ -107,7 +109,7 @@ def _slot_gone(settings: Settings, slot: str) -> Answer:
 
 def probe_sftp(settings: Settings) -> Answers:
     """Say hello to the SFTP server; it names its protocol before anybody logs in."""
-    address = settings.environment.get("FLEETFLOW_SFTP_URL")
+    address = settings.sftp_url
     if not address:
         return {"sftp_unreachable": NotWatched("FLEETFLOW_SFTP_URL is not set")}
     place = urlsplit(address)
@@ -137,26 +139,22 @@ def _ask_aws(settings: Settings) -> Iterator[Reading]:
     if topic := settings.alert_topic_arn:
         sns = client(settings, "sns", max_attempts=1)
         asked.append((f"sns/{topic.rpartition(':')[2]}", _call(sns.get_topic_attributes, TopicArn=topic)))
-    gone: dict[str, str] = {}
+    silent: dict[str, str] = {}
     for service, ask in asked:
         kind = service.partition("/")[0]
-        # One silence is enough: the rest of a service that does not answer would take as long again.
-        fault = gone.get(kind) or _fault_of(ask)
-        if fault:
-            gone[kind] = fault
+        fault = silent.get(kind)
+        try:
+            fault or ask()
+        except botocore.exceptions.ClientError as refusal:
+            fault = in_words(refusal)
+        except botocore.exceptions.BotoCoreError as silence:
+            # One silence is enough: the rest of a service that does not answer would take as long again.
+            fault = silent[kind] = in_words(silence)
         yield Reading((service,), float(fault is not None), detail=fault or "")
 
 
 def _call(method: Callable[..., object], **arguments: str) -> Callable[[], object]:
     return lambda: method(**arguments)
-
-
-def _fault_of(ask: Callable[[], object]) -> str | None:
-    try:
-        ask()
-    except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as fault:
-        return in_words(fault)
-    return None
 
 
 PROBES: dict[str, Callable[[Settings], Answers]] = {
