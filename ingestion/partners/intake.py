@@ -23,6 +23,7 @@ from ingestion.partners.ledger import (
     become_whole,
     find_content,
     find_files,
+    find_successor,
     move,
     note,
 )
@@ -192,6 +193,13 @@ def take(
         again = become_whole(conn, seen, sha256, looked)
         if fault is None and again.state is State.REFUSED and again.cause in _COMPANION_CAUSES:
             return Taken(move(conn, again, State.WHOLE, reason=None, cause=None), path)
+        later = find_successor(conn, again) if again.state is State.LOADED else None
+        if later is not None:
+            words = (
+                f"its content came again after file {later.file_id} had corrected it: not taken again;"
+                " if it is meant to stand, it must be sent under another name"
+            )
+            again = note(conn, again, reason=words)
         return Taken(again, path if again.state is State.WHOLE else None, repeated=True)
     archive.keep(archive_key(PartnerFile(**{**vars(seen), "sha256": sha256})), path)
     step("archived")

@@ -97,7 +97,8 @@ def _chosen(table: pa.Table, lands: Bools, changed: Bools, sent_at: datetime) ->
         at = table.column_names.index("recorded_at")
         recorded = table.column(at)
         sent = pa.scalar(sent_at, recorded.type)
-        later = pc.if_else(pa.array(changed), pc.max_element_wise(recorded, sent), recorded)
+        earlier = pc.and_(pa.array(changed), pc.less(recorded, sent))
+        later = pc.if_else(earlier, sent, recorded)
         table = table.set_column(at, table.field(at), later)
     return table if lands.all() else table.filter(pa.array(lands))
 
