@@ -50,6 +50,10 @@ def test_what_is_whole_adds_up(conn: psycopg.Connection) -> None:
 
 def test_a_dropped_day_is_no_loss(conn: psycopg.Connection) -> None:
     conn.execute("delete from ops.pending_batch")
+    conn.execute(
+        "insert into ops.verified_through (feed, grain, verified_from, verified_through) values (%s, 'day', %s, %s)",
+        (FEED, OLD - timedelta(hours=12), OLD + timedelta(hours=12)),
+    )
     conn.execute("select ops.keep_landing(7, 3, %s)", (date(2031, 5, 14),))
     found = check(conn)
     assert found.faults == ()

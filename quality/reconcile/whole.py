@@ -2,40 +2,27 @@
 
 Arms: the sender's own truth (files that the landing never touched), the ledger, the rows in landing, the rejects, and
 the footers of the raw Parquet objects. A side that cannot be counted is a failure, never a pass.
-Reads only. `sent <= read` where a sender repeated itself after a crash; the repeats are counted, and exactness is
-held by the distinct event ids. Landing keeps its days only so long: rows of dropped days are taken from the ledger's
-word and the raw objects, and distinct ids are held against the sender's only while no day is gone.
+Reads only. What partners sent in files is read and landed like the rest, but no sender of the streams answers for it;
+what a backfill landed again is in the ledger and in landing, and is no new row. `sent <= read` where a sender
+repeated itself after a crash; the repeats are counted, and exactness is held by the distinct event ids. Landing keeps
+its days only so long: rows of dropped days are taken from the ledger's word and the raw objects, and distinct ids
+are held against the sender's only while no day is gone.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
+from quality.reconcile.sent import Sent
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 CountRows = Callable[[str], int]
-
-
-@dataclass
-class Sent:
-    """What the senders say of one feed, summed over their runs.
-
-    `valid_distinct` is None where some run could not tell valid from invalid, or was killed before its last word;
-    `invalid`, by rule, where some run could not tell.
-    `most_distinct` is the largest run's number of different lines; different runs may have sent the same ones.
-    """
-
-    sent: int = 0
-    valid_distinct: int | None = 0
-    most_distinct: int = 0
-    invalid: dict[str, int] | None = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,43 +43,13 @@ class FeedReconciliation:
     repeated_by_sender: int | None
     replayed: int
     faults: tuple[str, ...]
+    from_partners: int = 0
+    relanded: int = 0
 
     @property
     def adds_up(self) -> bool:
         """Whether every arm agrees."""
         return not self.faults
-
-
-def read_sent(directory: Path) -> dict[str, Sent]:
-    """Sum the senders' truth files by feed.
-
-    Raises:
-        ValueError: a file is not a truth file.
-    """
-    found: dict[str, Sent] = {}
-    for path in sorted(directory.glob("*.json")):
-        try:
-            truth = json.loads(path.read_text())
-            for name, facts in truth["feeds"].items():
-                _add(found.setdefault(name, Sent()), facts, complete=truth.get("complete", True))
-        except (json.JSONDecodeError, KeyError, TypeError) as fault:
-            raise ValueError(f"{path} is not a sender's truth: {fault!r}") from fault
-    return found
-
-
-def _add(total: Sent, facts: Mapping[str, Any], *, complete: bool) -> None:
-    total.sent += int(facts["sent"])
-    total.most_distinct = max(total.most_distinct, int(facts.get("distinct") or 0))
-    distinct = facts.get("valid_distinct") if complete else None
-    if distinct is None or total.valid_distinct is None:
-        total.valid_distinct = None
-    else:
-        total.valid_distinct += int(distinct)
-    if facts.get("invalid") is None or total.invalid is None:
-        total.invalid = None
-        return
-    for rule, count in facts["invalid"].items():
-        total.invalid[rule] = total.invalid.get(rule, 0) + int(count)
 
 
 def reconcile(
@@ -113,64 +70,108 @@ def reconcile(
 
 def _other_feeds(conn: Connection, feeds: Sequence[str], sent: Mapping[str, Sent]) -> list[str]:
     rows = conn.execute(
-        "select distinct feed from ops.batch where source in ('stream', 'replay') and feed <> all(%s)",
-        (list(feeds),),
+        "select distinct feed from ops.batch where source <> 'cdc' and feed <> all(%s)", (list(feeds),)
     ).fetchall()
     return sorted({row[0] for row in rows} | {name for name in sent if name not in feeds})
+
+
+@dataclass(frozen=True)
+class _Ledger:
+    """The ledger's sums of a feed; `read` and `accepted` are of the stream, `whole` is accepted of every source."""
+
+    read: int
+    accepted: int
+    rejected: int
+    replayed: int
+    read_of_partners: int
+    of_partners: int
+    relanded: int
+    whole: int
+    with_object: int
+
+
+def _ledger(conn: Connection, feed: str) -> _Ledger:
+    return _Ledger(
+        *_one(
+            conn,
+            "select coalesce(sum(events_read) filter (where source = 'stream'), 0),"
+            " coalesce(sum(accepted) filter (where source = 'stream'), 0),"
+            " coalesce(sum(rejected), 0),"
+            " coalesce(sum(accepted) filter (where source = 'replay'), 0),"
+            " coalesce(sum(events_read) filter (where source = 'partner'), 0),"
+            " coalesce(sum(accepted) filter (where source = 'partner'), 0),"
+            " coalesce(sum(accepted) filter (where source = 'backfill'), 0),"
+            " coalesce(sum(accepted), 0),"
+            " coalesce(sum(accepted) filter (where source <> 'backfill' and object_expired_at is null), 0)"
+            " from ops.batch where feed = %s and source <> 'cdc'",
+            (feed,),
+        )
+    )
 
 
 def _reconcile_feed(
     conn: Connection, feed: str, has_table: bool, sent: Sent | None, count_rows: CountRows
 ) -> FeedReconciliation:
-    read, accepted, rejected, replayed = _one(
-        conn,
-        "select coalesce(sum(events_read) filter (where source = 'stream'), 0),"
-        " coalesce(sum(accepted) filter (where source = 'stream'), 0),"
-        " coalesce(sum(rejected) filter (where source = 'stream'), 0),"
-        " coalesce(sum(accepted) filter (where source = 'replay'), 0)"
-        " from ops.batch where feed = %s and source in ('stream', 'replay')",
-        (feed,),
-    )
-    landed, distinct = _landed(conn, feed) if has_table else (0, 0)
+    ledger = _ledger(conn, feed)
+    rows, landed, distinct, of_streams = _landed(conn, feed) if has_table else (0, 0, 0, 0)
     dropped, row_faults = _rows_of_batches(conn, feed) if has_table else (0, [])
     kept = _one(conn, "select count(*) from ops.rejected where feed = %s", (feed,))[0]
     raw_rows, raw_faults = _raw_rows(conn, feed, count_rows)
     faults = [
         *raw_faults,
-        *_differs("ledger: read", read, "accepted + rejected", accepted + rejected),
-        *_differs("rows in landing", landed, "accepted in the ledger", accepted + replayed - dropped),
+        *_differs("rows in landing", rows, "accepted in the ledger", ledger.whole - dropped),
         *row_faults,
-        *_differs("rejects kept", kept, "rejected in the ledger", rejected),
+        *_differs("rejects kept", kept, "rejected in the ledger", ledger.rejected),
         *_overlaps(conn, feed),
     ]
     if raw_rows is not None:
-        faults += _differs("rows in raw objects", raw_rows, "accepted in the ledger", accepted + replayed)
+        faults += _differs("rows in raw objects", raw_rows, "accepted in the ledger", ledger.with_object)
     if sent is not None:
-        faults += _against_sender(conn, feed, sent, read, None if dropped else distinct, replayed)
+        faults += _against_sender(
+            conn, feed, sent, ledger.read, None if dropped else of_streams, ledger.replayed
+        )
     return FeedReconciliation(
         feed,
         sent.sent if sent else None,
-        read,
-        accepted,
-        rejected,
+        ledger.read + ledger.read_of_partners,
+        ledger.accepted + ledger.of_partners,
+        ledger.rejected,
         landed,
         dropped,
         distinct,
         landed - distinct,
         kept,
         raw_rows,
-        read - sent.sent if sent else None,
-        replayed,
+        ledger.read - sent.sent if sent else None,
+        ledger.replayed,
         tuple(faults),
+        ledger.of_partners,
+        ledger.relanded,
     )
 
 
-def _landed(conn: Connection, feed: str) -> tuple[int, int]:
+def _landed(conn: Connection, feed: str) -> tuple[int, int, int, int]:
+    """Count all rows; without what a backfill landed again, rows and distinct ids; distinct ids of streams alone."""
+    others = [
+        row[0]
+        for row in conn.execute(
+            "select batch_id from ops.batch where feed = %s and source in ('partner', 'backfill')", (feed,)
+        ).fetchall()
+    ]
     table = sql.Identifier("landing", feed)
-    rows, distinct = _one(
-        conn, sql.SQL("select count(*), count(distinct event_id) from {}").format(table), ()
-    )
-    return rows, distinct
+    if not others:
+        rows, distinct = _one(
+            conn, sql.SQL("select count(*), count(distinct event_id) from {}").format(table), ()
+        )
+        return rows, rows, distinct, distinct
+    query = sql.SQL(
+        "select count(*), count(*) filter (where b.source <> 'backfill'),"
+        " count(distinct event_id) filter (where b.source <> 'backfill'),"
+        " count(distinct event_id) filter (where b.source in ('stream', 'replay'))"
+        " from {} as l left join ops.batch as b using (batch_id)"
+    ).format(table)
+    rows, landed, distinct, of_streams = _one(conn, query, ())
+    return rows, landed, distinct, of_streams
 
 
 def _rows_of_batches(conn: Connection, feed: str) -> tuple[int, list[str]]:
@@ -184,7 +185,7 @@ def _rows_of_batches(conn: Connection, feed: str) -> tuple[int, list[str]]:
             "  where i.inhparent = {name}::regclass and c.relname ~ '_[0-9]{{8}}$')"
             " select batch_id, coalesce(b.accepted, 0), coalesce(k.found, 0),"
             "  coalesce(b.first_arrived_at < oldest.kept_from, false)"
-            " from (select * from ops.batch where feed = {feed} and source in ('stream', 'replay')) as b"
+            " from (select * from ops.batch where feed = {feed} and source <> 'cdc') as b"
             " full join kept as k using (batch_id) cross join oldest"
             " where coalesce(b.accepted, 0) <> coalesce(k.found, 0)"
         ).format(
@@ -208,7 +209,7 @@ def _raw_rows(conn: Connection, feed: str, count_rows: CountRows) -> tuple[int |
     """Count the rows of every object in the ledger by its footer; each must hold what the ledger says."""
     batches = conn.execute(
         "select object_key, accepted from ops.batch where feed = %s and object_key is not null"
-        " and source in ('stream', 'replay')",
+        " and source <> 'cdc' and object_expired_at is null",
         (feed,),
     ).fetchall()
     faults: list[str] = []
