@@ -85,12 +85,14 @@ imports: .venv/.developers ## Hold the direction of the dependencies
 	@$(RUN)/lint-imports
 
 .PHONY: generate
-generate: .venv/.users ## Write what is generated from the contracts
+generate: .venv/.users ## Write what is generated from the contracts and the list of signals
 	@$(RUN)/python -m domain.contracts.generate
+	@$(RUN)/python -m fleetflow.monitoring.generate
 
 .PHONY: generated
 generated: .venv/.developers
 	@$(RUN)/python -m domain.contracts.generate --check
+	@$(RUN)/python -m fleetflow.monitoring.generate --check
 
 .PHONY: bench
 bench: .venv/.users ## Measure landing, transform and freshness beside the machine's limit

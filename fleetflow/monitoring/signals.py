@@ -24,3 +24,6 @@ EVENTS = {
     "dag_failed": None,
     "deadline_missed": "docs/runbooks/alert_deadline_missed.md",
 }
+
+# What only Prometheus can see: that it gets no metrics at all.
+UNSEEN = "metrics_absent"
