@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from fleetflow.settings import SettingsError
+
 if TYPE_CHECKING:
     from fleetflow.settings import Settings
     from ingestion.partners.arrival import Look, Sighting
     from ingestion.partners.declaration import Declaration
-    from ingestion.partners.load import FileOutcome
+    from ingestion.partners.ledger import PartnerFile
+    from ingestion.partners.place import RemoteFile
 
 Report = dict[str, Any]
 
-# Longer than the whole seconds in which servers tell the time of change.
-SETTLE_S = 3.0
 _NAMES_SHOWN = 20
 
 log = logging.getLogger("fleetflow.partners")
@@ -30,6 +30,10 @@ log = logging.getLogger("fleetflow.partners")
 
 class PartnerFaultError(RuntimeError):
     """A partner's files cannot be got at before somebody mends declaration, settings or key; the message says which."""
+
+
+class UnfinishedError(RuntimeError):
+    """A load could not bring files to their end; the message names each, and why."""
 
 
 def wait_until(partner: str, due: datetime, *, scheduled: bool) -> datetime | None:
@@ -69,7 +73,7 @@ async def look_for_files(partner: str, looks: Mapping[str, Look]) -> tuple[list[
     try:
         async with Session(address_of(settings, declaration), declaration.directory) as session:
             listing = await session.list("*")
-    except (AccessFault, ValueError) as fault:
+    except (AccessFault, SettingsError) as fault:
         raise PartnerFaultError(str(fault)) from fault
     ready = [one for one in judge(listing, declaration, looks) if one.stage is not Stage.WAITING]
     new = await asyncio.to_thread(_leave_out_taken, settings, declaration, ready) if ready else []
@@ -79,25 +83,23 @@ async def look_for_files(partner: str, looks: Mapping[str, Look]) -> tuple[list[
 def load_partner(partner: str) -> Report:
     """Load what is whole in a partner's directory now; return how many files became what.
 
-    Where the declaration wants two looks, the second follows after three seconds.
-
     Raises:
         PartnerFaultError: declaration, settings, key or host key are not right.
+        UnfinishedError: some files could not be brought to their end; the next try goes on with them.
         ConnectionFault: the server cannot be reached, also after a few tries.
+        PartnerBusyError: another load of the partner is at work.
     """
+    from fleetflow.partner_load import load_settled, unfinished
     from ingestion.partners.place import AccessFault
 
     settings, declaration = _declared(partner)
     try:
-        outcomes = _load(settings, declaration)
-        if (declaration.completeness.stable or declaration.completeness.trailer) and _waiting(outcomes):
-            time.sleep(SETTLE_S)
-            outcomes = [one for one in outcomes if one not in _waiting(outcomes)] + _load(
-                settings, declaration
-            )
-    except (AccessFault, ValueError) as fault:
+        outcomes = load_settled(settings, declaration)
+    except (AccessFault, SettingsError) as fault:
         raise PartnerFaultError(str(fault)) from fault
-    return _counts(outcomes)
+    if faults := [f"{one.name}: {one.fault}" for one in unfinished(outcomes)]:
+        raise UnfinishedError("; ".join(faults[:_NAMES_SHOWN]))
+    return _counts([one.file for one in outcomes])
 
 
 def report_missing(partner: str) -> Report:
@@ -134,37 +136,30 @@ def _declared(partner: str) -> tuple[Settings, Declaration]:
 
 def _leave_out_taken(settings: Settings, declaration: Declaration, ready: Sequence[Sighting]) -> list[str]:
     from fleetflow.runtime import connect
-    from ingestion.partners.arrival import Stage
     from ingestion.partners.ledger import find_files
     from ingestion.partners.states import ENDED
 
     with connect(settings.dsn("loader"), autocommit=True) as conn:
         ended = [file for file in find_files(conn, declaration.name) if file.state in ENDED]
-    taken = {(file.name, file.size_bytes, file.modified_at): file for file in ended}
-    new = []
-    for one in ready:
-        known = taken.get((one.file.name, one.file.size, one.file.modified_at))
-        if known is None or (one.stage is Stage.WHOLE and not known.is_current(one.file)):
-            new.append(one.file.name)
-    return sorted(new)
+    known = {(file.name, file.size_bytes, file.modified_at): file for file in ended}
+    found = ((one.file, known.get((one.file.name, one.file.size, one.file.modified_at))) for one in ready)
+    return sorted(listed.name for listed, file in found if file is None or not _is_taken(file, listed))
 
 
-def _load(settings: Settings, declaration: Declaration) -> list[FileOutcome]:
-    from fleetflow.partner_load import load
+def _is_taken(file: PartnerFile, listed: RemoteFile) -> bool:
+    """Whether a load would leave it as it is: what was read is what is listed, or it was refused unread."""
+    from ingestion.partners.intake import GONE
 
-    return load(settings, declaration)
-
-
-def _waiting(outcomes: Sequence[FileOutcome]) -> list[FileOutcome]:
-    return [one for one in outcomes if one.state == "seen"]
+    return file.is_current(listed) if file.sha256 else file.cause != GONE
 
 
-def _counts(outcomes: Sequence[FileOutcome]) -> Report:
-    held = [one.name for one in outcomes if one.state in ("held", "refused")]
+def _counts(files: Sequence[PartnerFile]) -> Report:
+    loaded = [file for file in files if file.state == "loaded"]
+    held = [file.name for file in files if file.state in ("held", "refused")]
     return {
-        "files": dict(Counter(str(one.state) for one in outcomes)),
-        "lines": sum(one.file.lines or 0 for one in outcomes),
-        "accepted": sum(one.file.accepted or 0 for one in outcomes),
-        "rejected": sum(one.file.rejected or 0 for one in outcomes),
+        "files": dict(Counter(str(file.state) for file in files)),
+        "lines": sum(file.lines or 0 for file in loaded),
+        "accepted": sum(file.accepted or 0 for file in loaded),
+        "rejected": sum(file.rejected or 0 for file in loaded),
         "held_or_refused": held[:_NAMES_SHOWN],
     }

@@ -24,22 +24,28 @@ IDS = (
     "report__sla__morning",
     "transform__shipments__microbatch",
 )
+# One file makes a DAG for each declared partner.
+FACTORY = "load__partners__files"
+DECLARED = PROJECT_ROOT / "ingestion" / "partners" / "declared"
+PARTNER_IDS = tuple(f"load__partner_{path.stem}__files" for path in sorted(DECLARED.glob("*.yaml")))
+ALL_IDS = tuple(sorted((*IDS, *PARTNER_IDS)))
 PARSE_LIMIT_S = 0.3
 MAX_LINES = 80
-NAME = re.compile(r"^(load|transform|check|report|maintain)__[a-z_]+__[a-z]+$")
+NAME = re.compile(r"^(load|transform|check|report|maintain)__[a-z0-9_]+__[a-z]+$")
 FILES = sorted((PROJECT_ROOT / "dags").glob("*.py"))
 
-every_dag = pytest.mark.parametrize("dag_id", IDS)
+every_dag = pytest.mark.parametrize("dag_id", ALL_IDS)
+every_partner = pytest.mark.parametrize("dag_id", PARTNER_IDS)
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 
 
 def test_the_bag_holds_exactly_the_known_dags(bag: DagBag) -> None:
     assert bag.import_errors == {}
-    assert sorted(bag.dags) == list(IDS)
+    assert sorted(bag.dags) == list(ALL_IDS)
 
 
-def test_a_file_is_one_dag_of_its_name() -> None:
-    assert [path.stem for path in FILES] == list(IDS)
+def test_a_file_is_one_dag_of_its_name_or_the_factory() -> None:
+    assert [path.stem for path in FILES] == sorted((*IDS, FACTORY))
 
 
 @every_dag
@@ -68,8 +74,10 @@ def test_docs_link_a_runbook_that_exists(bag: DagBag, dag_id: str) -> None:
 @every_dag
 def test_one_run_at_a_time_and_no_past_runs(bag: DagBag, dag_id: str) -> None:
     dag = bag.dags[dag_id]
-    assert (dag.max_active_runs, dag.catchup) == (1, False)
+    assert dag.catchup is False
     assert dag.timetable is not None
+    # A partner's runs wait beside one that is triggered meanwhile: there it is the loads that take turns.
+    assert dag.max_active_runs == 1 or dag_id in PARTNER_IDS
 
 
 @every_dag
@@ -90,6 +98,20 @@ def test_the_morning_report_has_its_deadline(bag: DagBag) -> None:
     assert deadline.reference.reference_name == "DagRunLogicalDateDeadline"
     assert deadline.interval == timedelta(hours=1)
     assert deadline.callback.path == "fleetflow.orchestration.alert_deadline"
+
+
+@every_partner
+def test_a_partners_loads_take_turns_and_its_waiting_holds_no_worker(bag: DagBag, dag_id: str) -> None:
+    from fleetflow.partner_trigger import WaitForPartnerFiles
+
+    dag = bag.dags[dag_id]
+    chain = [task.task_id for task in dag.topological_sort()]
+    assert chain == ["wait", "load", "report_missing"]
+    assert isinstance(dag.get_task("wait"), WaitForPartnerFiles)
+    assert dag.get_task("load").max_active_tis_per_dag == 1
+    assert dag.max_active_runs >= 2
+    assert dag.get_task("wait").partner == dag_id.removeprefix("load__partner_").removesuffix("__files")
+    assert dag.params["wait"] is True
 
 
 def test_a_failed_micro_batch_gives_its_batches_free(bag: DagBag) -> None:
