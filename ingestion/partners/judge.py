@@ -77,8 +77,10 @@ def judge(
     """Return the schema as it is to be recorded and, where it is new, how it differs from the newest known one.
 
     Raises:
-        FileFault: the file is held for its drift or its refused lines.
+        FileFault: the file is held for a column that no line has, its drift, or its refused lines.
     """
+    if binding is not None and binding.missing:
+        raise FileFault(Cause.MISSING_COLUMN, missing_words(declaration, binding), schema=seen)
     taken = [one for one in known if one.state != "held"]
     newest = max(taken, key=lambda one: one.version, default=None)
     schema = seen.widened_by(newest.schema) if newest else seen

@@ -43,6 +43,9 @@ class Cut:
         """Return the records of a mask, joined anew."""
         if mask.all():
             return self
+        if mask[1:].all():
+            first = int(self.starts[1]) if len(self.starts) > 1 else len(self.data)
+            return Cut(self.data[first:], self.starts[1:] - first, self.ends[1:] - first, self.lines[1:])
         places = np.flatnonzero(mask)
         data = b"".join(self.data[self.starts[i] : self.ends[i]] + b"\n" for i in places.tolist())
         sizes = self.ends[places] - self.starts[places] + 1

@@ -16,8 +16,9 @@ from ingestion.partners.block import Block
 from ingestion.partners.names import split_unit
 from ingestion.partners.schema import ObservedColumn, ObservedSchema
 
-SAMPLE = 500
-"""Values of each column and block that are looked at."""
+FIRST_SAMPLE = 500
+SAMPLE = 100
+"""Values of each column that are looked at, of the first block and of each later one, from both its ends."""
 
 _NUMBER = re.compile(r"[+-]?\d+(?:([.,])\d+)?(?:[eE][+-]?\d+)?")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:([., '])\d{3})+(?:([.,])\d+)?")
@@ -50,8 +51,8 @@ class Observer:
     def look(self, block: Block, binding: Binding) -> None:
         """Look at a sample of a block: its first and its last rows."""
         self._names, self._binding = block.names, binding
-        rows = block.rows
-        at = np.unique(np.concatenate([np.arange(min(rows, SAMPLE)), np.arange(max(0, rows - SAMPLE), rows)]))
+        rows, sample = block.rows, SAMPLE if self._seen else FIRST_SAMPLE
+        at = np.unique(np.concatenate([np.arange(min(rows, sample)), np.arange(max(0, rows - sample), rows)]))
         chosen = pa.array(at.astype(np.int64))
         mapped = binding.mapped
         for place in range(len(block.names)):

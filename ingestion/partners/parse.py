@@ -26,6 +26,7 @@ from ingestion.partners.reading import Opened, open_reader
 from ingestion.partners.schema import KnownSchema, ObservedSchema, SchemaDiff
 from ingestion.partners.spool import Spool
 from ingestion.partners.unpack import open_plain
+from ingestion.partners.verify import check_rows
 
 __all__ = ["FileFacts", "FileFault", "KnownSchema", "Parsed", "PgpKeys", "parse_file"]
 
@@ -35,13 +36,14 @@ class FileFacts:
     """What is known of a file from outside: its name, hash, and times in UTC.
 
     `arrived_at` is when it was fetched: no time in it may be more than an hour later. Without it the file's own time
-    counts.
+    counts. `promised_lines` are those that a manifest counts.
     """
 
     name: str
     sha256: str
     modified_at: datetime
     arrived_at: datetime | None = None
+    promised_lines: int | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def _read(
         schema = observer.schema(converter.layouts)
     lines = spool.accepted + spool.rejected
     opened.check_end(lines, approved)
+    check_rows(facts.promised_lines, lines)
     schema, diff = judge(declaration, binding, schema, known, spool, approved)
     return Parsed(
         spool.rows_path,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from ingestion.partners.block import Reader
+from ingestion.partners.excel import BLOCK_ROWS, CELL_LAYOUTS, ExcelReader
 from ingestion.partners.faults import Cause, FileFault
+from ingestion.partners.fixed_width import FixedWidthReader
+from ingestion.partners.jsonlines import JsonLinesReader
 from ingestion.partners.lines import BLOCK_BYTES, Cutter, Decoder, FindEnds
-from ingestion.partners.model import CsvFormat, Declaration, Excel
+from ingestion.partners.model import CsvFormat, Declaration, Excel, FixedWidth, JsonLines
 from ingestion.partners.tabular import CsvReader
+from ingestion.partners.verify import check_rows
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Opened:
     reader: Reader
     declaration: Declaration
     decoder: Decoder | None = None
-    cutter: Callable[[], Cutter | None] = lambda: None
+    cutter: Cutter | None = None
     cell_layouts: tuple[str, ...] = ()
     grows: bool = False
 
@@ -30,23 +34,27 @@ class Opened:
         Raises:
             FileFault: the trailer counts otherwise, the last line has no end, or the encoding is another.
         """
-        form, cutter = self.declaration.format, self.cutter()
+        form, cutter = self.declaration.format, self.cutter
         if self.decoder is not None and self.decoder.doubt and not approved:
             raise FileFault(Cause.ENCODING, self.decoder.doubt, lines=lines)
-        if cutter is None or isinstance(form, Excel):
-            return
-        if form.final_newline and cutter.unended:
+        if cutter is not None and not isinstance(form, Excel) and form.final_newline and cutter.unended:
             raise FileFault(
                 Cause.TRUNCATED,
                 "the last line has no line end, and one was agreed (format.final_newline): it was cut off",
             )
-        count = cutter.trailer.groupdict().get("count") if cutter.trailer else None
-        if count is not None and int(count) != lines:
-            raise FileFault(
-                Cause.TRAILER,
-                f"the trailer counts {int(count)} lines, and the file has {lines}; lines were lost or added on the way",
-                lines=lines,
-            )
+        check_rows(self._promised(), lines, "the trailer")
+
+    def _promised(self) -> int | None:
+        trailer = self.cutter.trailer if self.cutter else None
+        if isinstance(self.reader, ExcelReader) and self.reader.form.trailer is not None:
+            pattern, last = self.reader.form.trailer.pattern, self.reader.trailer or ""
+            trailer = re.search(pattern, last)
+            if trailer is None:
+                words = f"the last row must match {pattern!r} and is {last[:120]!r}: it was cut off,"
+                words += " or is not whole yet"
+                raise FileFault(Cause.TRUNCATED, words)
+        count = trailer.groupdict().get("count") if trailer else None
+        return int(count) if count is not None else None
 
 
 def open_reader(
@@ -71,7 +79,30 @@ def open_reader(
 
     match form:
         case CsvFormat():
-            reader = CsvReader(form, decoder, cutter)
-            return Opened(reader, declaration, decoder, lambda: reader.cutter)
-        case _:
-            raise NotImplementedError(form.kind)
+            csv = CsvReader(form, decoder, cutter)
+            return Opened(csv, declaration, decoder, csv.cutter)
+        case JsonLines():
+            lines = JsonLinesReader(decoder, cutter, _paths(declaration), _decimals(declaration))
+            return Opened(lines, declaration, decoder, lines.cutter, grows=True)
+        case FixedWidth():
+            fixed = FixedWidthReader(form, decoder, cutter)
+            return Opened(fixed, declaration, decoder, fixed.cutter)
+        case Excel():
+            rows = block_bytes or BLOCK_ROWS
+            book = ExcelReader(stream, form, declaration.limits, _decimals(declaration), rows)
+            return Opened(book, declaration, cell_layouts=CELL_LAYOUTS)
+
+
+def _paths(declaration: Declaration) -> tuple[str, ...]:
+    names = (
+        s for column in declaration.columns.values() for s in (*column.sources, column.time_source or "")
+    )
+    return tuple(dict.fromkeys(name for name in names if "." in name))
+
+
+def _decimals(declaration: Declaration) -> dict[str, str]:
+    """Say how a number cell is to be written, so that the column's own reading takes it back."""
+    found: dict[str, str] = {}
+    for column in declaration.columns.values():
+        found |= dict.fromkeys(column.sources, column.decimal or declaration.numbers.decimal)
+    return found
