@@ -180,11 +180,11 @@ def switch_to_lake(conn: Connection, backfill_id: int, chunk: int) -> None:
 
 
 def close(conn: Connection, backfill_id: int, state: str, reason: str | None = None) -> bool:
-    """End an open backfill; return whether it was open."""
+    """End a backfill that is open or failed; return whether it was."""
     return bool(
         conn.execute(
             "update ops.backfill set state = %s, reason = left(%s, 4000), ended_at = clock_timestamp()"
-            " where backfill_id = %s and state = 'open'",
+            " where backfill_id = %s and state in ('open', 'failed')",
             (state, reason, backfill_id),
         ).rowcount
     )

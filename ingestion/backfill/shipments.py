@@ -87,19 +87,23 @@ class Store:
     def differing(self) -> sql.Composed:
         """Events whose stored content is none that ever landed.
 
-        An earlier version under the same id rightly stays; it may lie in another batch, or be older than what
-        landing keeps. Not so if the chunk came from the lake: that holds the version that stays.
+        An earlier version under the same id rightly stays; it may lie in another batch, or have arrived when landing
+        no longer reaches. Not so if the chunk came from the lake: that holds the version that stays.
         """
         return sql.SQL(
             "with differing as ("
             " select s.* from pg_temp.backfill_expected as e inner join {store} as s on {same}"
             " where ({stored}) is distinct from ({expected})"
-            "), horizon as ("
+            "), kept as ("
             " select coalesce(min(to_date(right(c.relname, 8), 'YYYYMMDD')), 'infinity'::date) as kept_from"
             " from pg_inherits as i inner join pg_class as c on i.inhrelid = c.oid"
-            " where i.inhparent = {landing_name}::regclass and c.relname ~ '_[0-9]{{8}}$')"
+            " where i.inhparent = {landing_name}::regclass and c.relname ~ '_[0-9]{{8}}$'"
+            "), horizon as ("
+            " select coalesce(max(b.last_arrived_at), '-infinity') as gone_until"
+            " from ops.batch as b cross join kept as k where b.feed = {feed} and b.accepted > 0"
+            " and b.last_arrived_at < k.kept_from)"
             " select s.tenant_id, s.shipment_id, s.event_id from differing as s cross join horizon as h"
-            " where (%(in_lake)s or s.recorded_at >= h.kept_from or ({order_s}) > (select {order_x}"
+            " where (%(in_lake)s or s.recorded_at > h.gone_until or ({order_s}) > (select {order_x}"
             "   from pg_temp.backfill_expected as x where x.tenant_id = s.tenant_id and x.shipment_id = s.shipment_id"
             "   and x.event_id = s.event_id))"
             " and not exists (select from {landing} as e where {same} and ({stored}) is not distinct from ({expected}))"
@@ -107,6 +111,7 @@ class Store:
         ).format(
             store=self._name, same=_SAME_KEY, stored=self._row("s"), expected=self._row("e"),
             landing=sql.Identifier(*self.landing.split(".")), landing_name=sql.Literal(self.landing),
+            feed=sql.Literal(self.landing.partition(".")[2]),
             order_s=sql.Identifier("s", "recorded_at"),
             order_x=sql.Identifier("x", "recorded_at"),
         )  # fmt: skip

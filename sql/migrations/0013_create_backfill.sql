@@ -61,7 +61,7 @@ using brin (occurred_at) with (pages_per_range = 32, autosummarize = on);
 grant select, insert, update on ops.backfill, ops.backfill_chunk to fleet_loader;
 grant insert on ops.pending_batch to fleet_loader;
 grant delete on ops.transformed_batch to fleet_loader;
-grant select, insert on ops.backfill_batch to fleet_loader;
+grant select, insert, delete on ops.backfill_batch to fleet_loader;
 grant update (backfill_id) on ops.batch to fleet_loader;
 grant select on ops.backfill, ops.backfill_chunk, ops.backfill_batch to fleet_transformer, fleet_ops;
 -- Who mends the store of events queues what it has to be folded from again, in the same transaction.
