@@ -53,11 +53,11 @@ def load(
     from ingestion.partners.load import LoadTools, load_partner
 
     s3, dsn = client(settings, "s3"), settings.dsn("loader")
-    keys = pgp_keys(settings, declaration)
+    keys, remote = pgp_keys(settings, declaration), open_remote(settings, declaration)
     with ExitStack() as stack:
         root = scratch or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleetflow-partner-")))
         tools = LoadTools(
-            remote=stack.enter_context(open_remote(settings, declaration)),
+            connect=lambda: remote,
             ledger=stack.enter_context(closing(Ledger(dsn))),
             conn=stack.enter_context(connect(dsn, autocommit=True)),
             put_object=lambda key, body: put_object(s3, settings.raw_bucket, key, body),

@@ -115,8 +115,11 @@ def _created_shipments(rows: sql.Composable) -> sql.Composable:
 
 
 def _driver_known() -> sql.Composable:
+    """A partner carrier's drivers are not ours: nothing is wanted of its events."""
     wanted = sql.SQL(", ").join(map(sql.Literal, DRIVER_WANTED))
-    return sql.SQL("case when e.status in ({}) then e.driver_id is not null end").format(wanted)
+    return sql.SQL(
+        "case when e.status in ({}) and e.origin <> 'partner' then e.driver_id is not null end"
+    ).format(wanted)
 
 
 def _assignment_events(rows: sql.Composable) -> sql.Composable:

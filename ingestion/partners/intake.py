@@ -31,6 +31,7 @@ from ingestion.partners.model import Declaration
 from ingestion.partners.place import FileChanged, FileGone, FileTooLarge, RemoteFile
 from ingestion.partners.schedule import Watch, enter
 from ingestion.partners.states import State
+from ingestion.partners.verify import verify_companions
 
 COMPANION_BYTES = 16 << 20
 GONE = "gone"
@@ -187,12 +188,14 @@ def take(
         return Taken(note(conn, seen, reason=f"{gone}; it is looked at again"), None)
     step("fetched")
     known = find_content(conn, seen.partner, seen.name, sha256)
-    fault = _verify(declaration, place, arrived, path, sha256)
+    promised, fault = _verify(declaration, place, arrived, path, sha256)
     step("verified")
     if known is not None:
         again = become_whole(conn, seen, sha256, looked)
         if fault is None and again.state is State.REFUSED and again.cause in _COMPANION_CAUSES:
-            return Taken(move(conn, again, State.WHOLE, reason=None, cause=None), path)
+            return Taken(
+                move(conn, again, State.WHOLE, reason=None, cause=None, promised_lines=promised), path
+            )
         later = find_successor(conn, again) if again.state is State.LOADED else None
         if later is not None:
             words = (
@@ -203,27 +206,26 @@ def take(
         return Taken(again, path if again.state is State.WHOLE else None, repeated=True)
     archive.keep(archive_key(PartnerFile(**{**vars(seen), "sha256": sha256})), path)
     step("archived")
-    whole = become_whole(conn, seen, sha256, looked)
-    whole = note(conn, whole, archive_key=archive_key(whole))
+    with conn.transaction():  # a file that its companions speak against is never whole for anybody else
+        whole = become_whole(conn, seen, sha256, looked)
+        whole = note(conn, whole, archive_key=archive_key(whole), promised_lines=promised)
+        if fault is not None:
+            whole = move(conn, whole, State.REFUSED, reason=fault.words, cause=fault.cause)
     step("whole")
     if fault is not None:
-        return Taken(move(conn, whole, State.REFUSED, reason=fault.words, cause=fault.cause), None)
+        return Taken(whole, None)
     return Taken(whole, path)
 
 
 def _verify(
     declaration: Declaration, place: Place, arrived: Arrived, path: Path, sha256: str
-) -> FileFault | None:
-    if not arrived.companions:
-        return None
-    from ingestion.partners.verify import verify_companions
-
+) -> tuple[int | None, FileFault | None]:
+    """Return the lines that a manifest promises, and what a companion holds against the file."""
     try:
         texts = {one.name: place.read_small(one.name, COMPANION_BYTES) for one in arrived.companions}
-        verify_companions(path, arrived.file.name, sha256, declaration, texts)
+        return verify_companions(path, arrived.file.name, sha256, declaration, texts), None
     except FileFault as fault:
-        return fault
-    return None
+        return None, fault
 
 
 def clear(

@@ -59,6 +59,7 @@ class PartnerFile:
     cause: str | None
     expected_at: datetime | None
     is_late: bool
+    promised_lines: int | None
     lines: int | None
     accepted: int | None
     rejected: int | None

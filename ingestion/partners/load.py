@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -50,6 +50,7 @@ from ingestion.partners.place import RemoteFault
 from ingestion.partners.schedule import look, note_missing
 from ingestion.partners.schemas import hold_schema, read_schemas, version_of
 from ingestion.partners.states import State
+from ingestion.partners.verify import check_rows
 from ingestion.partners.versions import compare_versions
 
 STEPS = (
@@ -59,6 +60,7 @@ STEPS = (
 """The steps of a load at which it may be killed, in order; `object` comes once a raw object."""
 MAX_ATTEMPTS = 5
 Clock = Callable[[], datetime]
+Connect = Callable[[], AbstractContextManager[Place]]
 # The surroundings failed, not the file: such a try is not counted against it.
 _SURROUNDINGS = (psycopg.Error, AdbcError, ClientError, BotoCoreError, Boto3Error, RemoteFault, OSError)
 
@@ -94,9 +96,9 @@ class FileOutcome:
 
 @dataclass(frozen=True)
 class LoadTools:
-    """What a load works with. `conn` commits by itself; `scratch` is emptied; `clock` gives UTC."""
+    """What a load works with. `connect` opens the partner's directory, `conn` commits by itself, `clock` gives UTC."""
 
-    remote: Place
+    connect: Connect
     ledger: Ledger
     conn: Connection
     put_object: PutObject
@@ -113,7 +115,7 @@ def load_partner(declaration: Declaration, tools: LoadTools) -> list[FileOutcome
 
     Raises:
         PartnerBusyError: another loader has the partner.
-        RemoteFault: the server cannot be listed. What had been fetched before is loaded nevertheless.
+        RemoteFault: the server cannot be reached or listed. What was fetched before is loaded nevertheless.
     """
     if not try_lock(tools.conn, declaration.name):
         raise PartnerBusyError(f"another load of {declaration.name} is at work; wait for its end")
@@ -154,20 +156,24 @@ class _Load:
             if not file.attempts:
                 self._finish(file, None)
         try:
-            found = self._look()
-            for seen, arrived in found.whole:
-                self._take(seen, arrived, found)
+            with self._tools.connect() as place:
+                self._take_all(place)
         finally:
             for file in begun:
                 if file.attempts:
                     self._finish(file, None)
-        for file, arrived in found.standing:
-            self._clear(file, arrived, found)
         return [self._outcomes[file_id] for file_id in sorted(self._outcomes)]
 
-    def _look(self) -> Look:
+    def _take_all(self, place: Place) -> None:
+        found = self._look(place)
+        for file, arrived in found.standing:
+            self._clear(place, file, arrived, found)
+        for seen, arrived in found.whole:
+            self._take(place, seen, arrived, found)
+
+    def _look(self, place: Place) -> Look:
         now = self._tools.clock()
-        listing = self._tools.remote.list("*")
+        listing = place.list("*")
         watch = look(self._conn, self._declaration, now)
         found = intake.look_around(self._conn, self._declaration, listing, watch, now)
         missing = note_missing(self._conn, self._declaration, watch, now)
@@ -176,12 +182,12 @@ class _Load:
         self._tools.step("listed")
         return found
 
-    def _take(self, seen: PartnerFile, arrived: Arrived, found: Look) -> None:
+    def _take(self, place: Place, seen: PartnerFile, arrived: Arrived, found: Look) -> None:
         tools = self._tools
         with self._guarded(seen):
             begun = time.perf_counter()
             taken = intake.take(
-                self._conn, self._declaration, tools.remote, tools.archive, seen, arrived, self._scratch,
+                self._conn, self._declaration, place, tools.archive, seen, arrived, self._scratch,
                 tools.clock, tools.step,
             )  # fmt: skip
             seconds = {"fetch": time.perf_counter() - begun}
@@ -190,12 +196,12 @@ class _Load:
                 file = taken.file
             else:
                 file = self._finish(taken.file, taken.path, seconds)
-            self._clear(file, arrived, found)
+            self._clear(place, file, arrived, found)
 
-    def _clear(self, file: PartnerFile, arrived: Arrived, found: Look) -> None:
+    def _clear(self, place: Place, file: PartnerFile, arrived: Arrived, found: Look) -> None:
         with self._guarded(file):
             now = read_file(self._conn, file.file_id) or file
-            if intake.clear(self._tools.remote, self._declaration, now, arrived, found.shared):
+            if intake.clear(place, self._declaration, now, arrived, found.shared):
                 self._tools.step("cleared")
 
     def _finish(
@@ -225,6 +231,8 @@ class _Load:
             path = path or self._bring_back(file)
             with _timed(seconds, "parse"):
                 parsed = self._parse(file, path)
+            if file.approved_at is None:
+                check_rows(file.promised_lines, parsed.lines)
         except FileFault as fault:
             return self._end_with_fault(file, fault)
         except NotArchivedError:

@@ -14,6 +14,7 @@ create table ops.partner_file (
     cause text,
     expected_at timestamptz,
     is_late boolean not null default false,
+    promised_lines bigint,
     lines bigint,
     accepted bigint,
     rejected bigint,
@@ -47,6 +48,7 @@ comment on column ops.partner_file.attempts is 'Loads that began on the file and
 comment on column ops.partner_file.repeats is 'How often the same content came again under the same name';
 comment on column ops.partner_file.came_at is
 'When it came, as near as is known: the server''s time of change, if that lies between the look before and the first sight';
+comment on column ops.partner_file.promised_lines is 'Data lines that the partner''s manifest gives';
 comment on column ops.partner_file.looked_at is 'When the name was last listed with this size and time of change';
 comment on column ops.partner_file.checked_at is 'When the content was last read and found to have this hash';
 comment on column ops.partner_file.sent_at is
@@ -77,9 +79,10 @@ create table ops.partner_watch (
     looked_at timestamptz not null
 );
 
--- Columns that a partner sends and no map names yet: kept beside the row until they are mapped.
+-- Columns that a partner sends and no map names yet: kept beside the row until they are mapped. As many as the rows of
+-- landing, and like them without a foreign key, which would look up a batch for each.
 create table ops.partner_extra (
-    batch_id bigint not null references ops.batch,
+    batch_id bigint not null,
     line integer not null,
     feed text not null,
     event_id text not null,
