@@ -21,6 +21,7 @@ class Binding:
     names: tuple[str, ...]
     sources: Mapping[str, int]
     time_sources: Mapping[str, int]
+    kept: Mapping[str, int]
     extras: tuple[int, ...]
     missing: tuple[str, ...]
     synonyms: Mapping[str, str]
@@ -56,14 +57,24 @@ def bind(header: Sequence[str], declaration: Declaration) -> Binding:
                 units[name] = odd
         if column.time_source is not None and (at := _places(column.time_source, plain, bare)):
             time_sources[name] = at[0]
+    kept: dict[str, int] = {}
+    for name, column in declaration.kept.items():
+        if at := [place for source in column.sources for place in _places(source, plain, bare)]:
+            kept[name] = at[0]
     used = {*sources.values(), *time_sources.values()}
     ignored = {plain_name(name) for name in declaration.ignored}
+    spoken_for = {*used, *kept.values()}
     counts = Counter(plain)
     return Binding(
         names=tuple(header),
         sources=sources,
         time_sources=time_sources,
-        extras=tuple(i for i, name in enumerate(plain) if i not in used and name not in ignored and name),
+        kept=kept,
+        extras=tuple(
+            i
+            for i, name in enumerate(plain)
+            if not (i in used or i in kept.values() or name in ignored or not name)
+        ),
         missing=tuple(_missing(declaration, sources, time_sources)),
         synonyms=synonyms,
         units=units,

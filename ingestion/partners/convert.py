@@ -222,7 +222,7 @@ class Converter:
         refused = list(block.refused)
         for i, (rule, detail) in verdicts.refused.items():
             refused.append(LineRefusal(int(block.lines[i]), rule, detail, block.raw(i)[:RAW_BYTES]))
-        extras = write_extras(block, work.binding)
+        extras = write_extras(block, work.binding, self.declaration)
         keep = None if verdicts.fine.all() else pa.array(verdicts.fine)
         chosen = {
             name: values if keep is None else values.filter(keep) for name, values in work.values.items()

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import yaml
 
 from domain.contracts import FEEDS
-from ingestion.partners.declared_columns import check_columns, read_columns
+from ingestion.partners.declared_columns import check_columns, read_columns, read_kept
 from ingestion.partners.declared_format import read_format, read_numbers
 from ingestion.partners.model import (
     WEEKDAYS,
@@ -136,6 +136,7 @@ def _declaration(stem: str, top: Section) -> Declaration:
         completeness=_completeness(top.section("completeness")),
         encoding=_encoding(top),
         numbers=numbers,
+        kept=read_kept(top.section("kept")),
         ignored=top.texts("ignored"),
         pgp=_pgp(top.section("pgp")) if top.has("pgp") else top.any("pgp"),
         limits=_limits(top.section("limits")),

@@ -60,6 +60,32 @@ def _column(section: Section, column: Column) -> ColumnMap:
     return found
 
 
+def read_kept(section: Section) -> dict[str, ColumnMap]:
+    """Return the columns that are kept beside a row, cleaned, under names of ours."""
+    found: dict[str, ColumnMap] = {}
+    for name in section.names():
+        one = section.section(name)
+        source = one.text("source")
+        read_as = one.text("read_as", "text", among=("text", "number", "date", "time"))
+        found[name] = ColumnMap(
+            name=name,
+            sources=(source, *one.texts("synonyms")),
+            times=_times(one),
+            decimal=one.text("decimal", "", among=("", ".", ",")),
+            thousands=one.text("thousands", ""),
+            nulls=one.texts("nulls"),
+            null_patterns=one.texts("null_patterns"),
+            read_as=read_as,
+        )
+        for key, words in _pattern_faults(found[name]):
+            one.fault(key, words)
+        if read_as == "time":
+            for key, words in _time_faults(found[name].times):
+                one.fault(key, words)
+        one.close()
+    return found
+
+
 def fold(word: str) -> str:
     """Return a word of a vocabulary as it is compared: trimmed, lower case."""
     return word.strip().lower()

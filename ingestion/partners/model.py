@@ -148,7 +148,8 @@ class ColumnMap:
     names a second column that holds the time of day. `values` maps the partner's words, in lower case, to ours; a
     word that it lacks is refused. `decimal` and `thousands` stand before the declaration's `numbers`. `unit` is the
     partner's; `money` says that a decimal amount is to be read in the minor unit of the row's currency. `nulls` are
-    words, `null_patterns` regular expressions that mean nothing.
+    words, `null_patterns` regular expressions that mean nothing. `read_as` (text, number, date, time) is for columns
+    that are kept beside the row.
     """
 
     name: str
@@ -166,6 +167,7 @@ class ColumnMap:
     null_patterns: tuple[str, ...] = ()
     prefix: str = ""
     case: str = "keep"
+    read_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -192,8 +194,9 @@ class Limits:
 class Declaration:
     """One partner: one feed, one place, one format, one column map.
 
-    `line_key` names the contract's columns by which a line is the same line in a corrected re-send. `ignored` are
-    columns of the file that are known and not wanted; any other one that nothing maps goes to `extras`. A file with
+    `line_key` names the contract's columns by which a line is the same line in a corrected re-send. `kept` are
+    columns that the contract lacks, cleaned and kept in `extras` under our names. `ignored` are columns of the file
+    that are known and not wanted; any other one that nothing maps goes to `extras` as it stands. A file with
     more than `max_rejected_share` of its lines refused is held. `late_after` is from when on a row counts as
     recorded late. `after_load` is keep, delete or move (to `move_to`, beside the file).
     """
@@ -212,6 +215,7 @@ class Declaration:
     completeness: Completeness = Completeness()
     encoding: str = "utf-8"
     numbers: Numbers = Numbers()
+    kept: Mapping[str, ColumnMap] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     pgp: Pgp | None = None
     limits: Limits = Limits()

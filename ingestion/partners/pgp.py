@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pysequoia import Cert, Tsk, decrypt_file
-
 from ingestion.partners.faults import Cause, FileFault
-from ingestion.partners.model import Declaration
+from ingestion.partners.model import Declaration, Pgp
 
 _ARMOUR = b"-----BEGIN PGP MESSAGE-----"
 _SUFFIXES = (".pgp", ".gpg", ".asc")
@@ -32,37 +34,56 @@ def is_encrypted(path: Path) -> bool:
 
 
 def decrypt(path: Path, to: Path, keys: PgpKeys | None, declaration: Declaration) -> None:
-    """Decrypt a file to another; verify its signature where the declaration wants one.
+    """Decrypt a file to another; hold its signature against the partner's keys where the declaration wants one.
 
     Raises:
-        FileFault: no key, another key, damaged, not signed, or signed by somebody else.
+        FileFault: no key, another key, damaged, a bomb, not signed, or signed by somebody else.
     """
-    pgp = declaration.pgp
+    pgp, limit = declaration.pgp or Pgp(encrypted=False), declaration.limits.max_unpacked_bytes
     if keys is None:
-        raise FileFault(
-            Cause.WRONG_KEY, f"the file is encrypted, and no key is given (pgp.key: {pgp and pgp.key!r})"
-        )
+        raise FileFault(Cause.WRONG_KEY, f"the file is encrypted, and no key is given (pgp.key: {pgp.key!r})")
+    job = {
+        "source": str(path),
+        "target": str(to),
+        "limit": limit,
+        "secret": base64.b64encode(keys.secret).decode(),
+        "password": keys.password,
+        "signed": pgp.signed,
+        "signers": [base64.b64encode(signer).decode() for signer in keys.signers],
+    }
+    done = subprocess.run(
+        [sys.executable, "-P", str(Path(__file__).with_name("pgp_worker.py"))],
+        input=json.dumps(job).encode(),
+        capture_output=True,
+        check=False,
+    )
     try:
-        secret = Tsk.from_bytes(keys.secret)
-        decryptor = secret.decryptor(keys.password) if keys.password else secret.decryptor()
-        certs = [Cert.from_bytes(signer) for signer in keys.signers]
-    except Exception as fault:
-        raise FileFault(Cause.WRONG_KEY, f"the key that was given cannot be read: {fault}") from None
-    signed = pgp is not None and pgp.signed
-    try:
-        found = decrypt_file(
-            str(path), str(to), decryptor=decryptor, store=(lambda ids: certs) if signed else None
+        answer = json.loads(done.stdout)
+    except ValueError:
+        words = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        answer = {"fault": words[-1] if words else f"ended with {done.returncode}"}
+    if "fault" in answer:
+        size = to.stat().st_size if to.exists() else 0
+        to.unlink(missing_ok=True)
+        raise _fault(answer["fault"], pgp.key, size, limit)
+
+
+def _fault(words: str, key: str, size: int, limit: int) -> FileFault:
+    if size >= limit or "File too large" in words:
+        return FileFault(
+            Cause.BOMB, f"the file decrypts to more than {limit} bytes (limits.max_unpacked_bytes)"
         )
-    except Exception as fault:
-        to.unlink(missing_ok=True)
-        raise _fault(str(fault), secret) from None
-    if signed and not found.valid_sigs:
-        to.unlink(missing_ok=True)
-        raise FileFault(
+    if words.startswith("key:"):
+        return FileFault(Cause.WRONG_KEY, f"the key that is kept as {key!r} cannot be used:{words[4:]}")
+    if "No key to decrypt" in words:
+        return FileFault(
+            Cause.WRONG_KEY,
+            f"the file is encrypted to another key than the one that is kept as {key!r}; give the partner our public"
+            " key again",
+        )
+    if "ignature" in words:
+        return FileFault(
             Cause.BAD_SIGNATURE,
-            "no signature of the partner's is on the file (pgp.signed); it may be somebody else's",
+            f"no valid signature of the partner's is on the file (pgp.signers): {words}; it may be somebody else's",
         )
-
-
-def _fault(words: str, secret: Tsk) -> FileFault:
-    return FileFault(Cause.WRONG_KEY, words)
+    return FileFault(Cause.DAMAGED, f"no whole OpenPGP message: {words}")
