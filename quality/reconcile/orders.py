@@ -50,8 +50,8 @@ class OrdersCount:
 
 
 def read_lsn(orders: Connection) -> str:
-    """Return how far the order database's log has come; ask before the snapshot that is counted."""
-    row = orders.execute("select pg_current_wal_insert_lsn()::text").fetchone()
+    """Return how far the order database's log is on disk; ask before the snapshot that is counted."""
+    row = orders.execute("select pg_current_wal_flush_lsn()::text").fetchone()
     assert row is not None
     return str(row[0])
 
