@@ -210,8 +210,6 @@ def keep_partitions(keep_days: int, ahead_days: int) -> Report:
             "select feed, day, action from ops.keep_landing(%s, %s)", (keep_days, ahead_days)
         ).fetchall()
         strays = _stray_rows(conn)
-    if strays:
-        _alert("landing_default_partition", "warn", "rows landed on a day without partition", str(strays))
     return {"actions": [f"{feed} {day} {action}" for feed, day, action in rows], "strays": strays}
 
 
@@ -233,7 +231,7 @@ def alert_task_failure(context: Mapping[str, Any]) -> None:
     task = context["task_instance"]
     fault = context.get("exception")
     detail = f"run {task.run_id}, try {task.try_number}: {type(fault).__name__}: {fault}"
-    _alert("dag_failed", "error", f"{task.dag_id}.{task.task_id}", detail, runbook_of(task.dag_id))
+    alert("dag_failed", "error", f"{task.dag_id}.{task.task_id}", detail, runbook_of(task.dag_id))
 
 
 def fail_shipments_run(context: Mapping[str, Any]) -> None:
@@ -265,10 +263,14 @@ async def alert_deadline(dag_id: str, due: str, **_: Any) -> None:
     import asyncio
 
     detail = f"{dag_id} was not done by {due}"
-    await asyncio.to_thread(_alert, "deadline_missed", "error", dag_id, detail, runbook_of(dag_id))
+    await asyncio.to_thread(alert, "deadline_missed", "error", dag_id, detail, runbook_of(dag_id))
 
 
-def _alert(name: str, severity: Any, subject: str, detail: str, runbook: str | None = None) -> None:
+def alert(name: str, severity: Any, subject: str, detail: str, runbook: str | None = None) -> None:
+    """Tell people of something that happened once; its name is in `fleetflow.monitoring.signals`. Never raises.
+
+    What stands for a while is a signal instead: it is raised, repeated and resolved by itself.
+    """
     from fleetflow.notify import Alert, notify
     from fleetflow.settings import SettingsError, load_settings
 

@@ -269,12 +269,12 @@ PARTNERS = (
     Signal(
         "sftp_unreachable",
         Area.PARTNERS,
-        "1 where the SFTP server of the partners' files does not answer",
+        "1 where an SFTP server of partners' files does not answer",
         Unit.STATE,
-        (),
+        ("server",),
         (Level("error", 0),),
         120,
-        "the SFTP server does not answer: {detail}",
+        "SFTP server {server} does not answer: {detail}",
         probe="sftp",
     ),
 )

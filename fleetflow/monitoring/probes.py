@@ -6,6 +6,7 @@ reading of the signal that says so, never an exception.
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import time
@@ -23,6 +24,7 @@ from fleetflow.runtime import client, connect
 from fleetflow.settings import Settings, SettingsError
 
 TIMEOUT_S = 2.0
+_SFTP_URL = re.compile(r"FLEETFLOW_SFTP_(\w+_)?URL")
 _SLOT_FAULTS = {
     "lost": "was invalidated: the log it needs is dropped, a new snapshot has to compare",
     "unreserved": "is about to lose the log it needs",
@@ -108,20 +110,29 @@ def _slot_gone(settings: Settings, slot: str) -> Answer:
 
 
 def probe_sftp(settings: Settings) -> Answers:
-    """Say hello to the SFTP server; it names its protocol before anybody logs in."""
-    address = settings.sftp_url
-    if not address:
+    """Say hello to each SFTP server, the common one and partners' own; it names its protocol before anybody logs in."""
+    named = (value for name, value in settings.environment.items() if _SFTP_URL.fullmatch(name))
+    addresses = sorted({address for address in (settings.sftp_url, *named) if address})
+    if not addresses:
         return {"sftp_unreachable": NotWatched("FLEETFLOW_SFTP_URL is not set")}
-    place = urlsplit(address)
+    found = []
+    for address in addresses:
+        place = urlsplit(address)
+        fault = _greeted(place.hostname or "", place.port or 22)
+        found.append(
+            Reading((place.netloc.rpartition("@")[2],), float(fault is not None), detail=fault or "")
+        )
+    return {"sftp_unreachable": tuple(found)}
+
+
+def _greeted(host: str, port: int) -> str | None:
     try:
-        with socket.create_connection((place.hostname or "", place.port or 22), TIMEOUT_S) as link:
+        with socket.create_connection((host, port), TIMEOUT_S) as link:
             link.settimeout(TIMEOUT_S)
             greeting = link.recv(64)
     except OSError as fault:
-        return {"sftp_unreachable": (Reading((), 1, detail=f"{place.hostname}: {in_words(fault)}"),)}
-    if not greeting.startswith(b"SSH-"):
-        return {"sftp_unreachable": (Reading((), 1, detail=f"{place.hostname} speaks no SSH"),)}
-    return {"sftp_unreachable": (Reading((), 0),)}
+        return in_words(fault)
+    return None if greeting.startswith(b"SSH-") else "it speaks no SSH"
 
 
 def probe_aws(settings: Settings) -> Answers:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 IDS = (
     "check__marts__nightly",
+    "check__platform__health",
     "load__orders__cdc",
     "maintain__partitions__daily",
     "report__sla__morning",
@@ -102,15 +103,17 @@ def test_the_morning_report_has_its_deadline(bag: DagBag) -> None:
 
 @every_partner
 def test_a_partners_loads_take_turns_and_its_waiting_holds_no_worker(bag: DagBag, dag_id: str) -> None:
-    from fleetflow.partner_trigger import WaitForPartnerFiles
+    from fleetflow.partner_trigger import LoadPartnerFiles, WaitForPartnerFiles
 
     dag = bag.dags[dag_id]
     chain = [task.task_id for task in dag.topological_sort()]
     assert chain == ["wait", "load", "report_missing"]
     assert isinstance(dag.get_task("wait"), WaitForPartnerFiles)
+    assert isinstance(dag.get_task("load"), LoadPartnerFiles)
     assert dag.get_task("load").max_active_tis_per_dag == 1
     assert dag.max_active_runs >= 2
-    assert dag.get_task("wait").partner == dag_id.removeprefix("load__partner_").removesuffix("__files")
+    partner = dag_id.removeprefix("load__partner_").removesuffix("__files")
+    assert {dag.get_task(task_id).partner for task_id in ("wait", "load")} == {partner}
     assert dag.params["wait"] is True
 
 

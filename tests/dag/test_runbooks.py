@@ -10,6 +10,7 @@ import click
 import pytest
 import typer.main
 
+from fleetflow.monitoring.signals import EVENTS, SIGNALS, UNSEEN
 from fleetflow.settings import PROJECT_ROOT
 
 PAGES = sorted((PROJECT_ROOT / "docs" / "runbooks").glob("*.md"))
@@ -53,11 +54,38 @@ def test_pages_have_one_shape(page: Path) -> None:
     assert [line.removeprefix("## ") for line in lines if line.startswith("## ")] == HEADINGS
 
 
+def pages_of_alerts() -> set[str]:
+    """The pages that the closed list names, as paths in this repository."""
+    pages = {signal.runbook for signal in SIGNALS.values()} | {page for page in EVENTS.values() if page}
+    return pages | {f"docs/runbooks/alert_{UNSEEN}.md"}
+
+
 def test_every_alert_has_its_page() -> None:
-    source = (PROJECT_ROOT / "fleetflow" / "orchestration.py").read_text(encoding="utf-8")
-    raised = set(re.findall(r'_alert\(\s*"(\w+)"|_alert, "(\w+)"', source))
-    names = {name for pair in raised for name in pair if name}
-    assert {"dag_failed", "deadline_missed", "landing_default_partition"} <= names
+    assert sorted(page for page in pages_of_alerts() if not (PROJECT_ROOT / page).exists()) == []
+
+
+def test_every_page_of_an_alert_has_its_alert() -> None:
+    wanted = {Path(page).stem for page in pages_of_alerts()}
+    about_alerts = {page.stem for page in PAGES if page.stem.startswith(("alert_", "partner_file_"))}
+    assert about_alerts - wanted == set()
+
+
+def test_a_page_speaks_of_its_alert() -> None:
+    for name, page in [(signal.name, signal.runbook) for signal in SIGNALS.values()]:
+        text = (PROJECT_ROOT / page).read_text(encoding="utf-8")
+        assert f"`{name}`" in text.partition("## What it means")[0], f"{page} does not name {name}"
+
+
+def test_the_code_raises_only_alerts_of_the_list() -> None:
+    raised: set[str] = set()
+    for path in sorted((PROJECT_ROOT / "fleetflow").rglob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        for pair in re.findall(r'\b_?[aA]lert\(\s*"(\w+)"|to_thread\(alert, "(\w+)"', source):
+            raised |= {name for name in pair if name}
+    assert {"dag_failed", "deadline_missed"} <= raised
+    assert raised - {*SIGNALS, *EVENTS} == set()
+
+
+def test_events_are_in_the_index() -> None:
     index = (PROJECT_ROOT / "docs" / "runbooks" / "README.md").read_text(encoding="utf-8")
-    assert [name for name in names if f"`{name}`" not in index] == []
-    assert {f"alert_{name}" for name in names - {"dag_failed"}} <= {page.stem for page in PAGES}
+    assert [name for name in (*EVENTS, UNSEEN) if f"`{name}`" not in index] == []

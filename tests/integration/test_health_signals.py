@@ -126,7 +126,7 @@ def settings_cases() -> dict[str, tuple[str, Callable[[Settings], Settings], str
             "platform", lambda s: replace(s, orders={**s.orders, "orders_cdc": Secret(NOWHERE)}), "Connection refused",
         ),
         "aws_unreachable": ("s3/not-there", lambda s: replace(s, raw_bucket="not-there"), "404"),
-        "sftp_unreachable": ("platform", lambda s: replace(s, sftp_url="sftp://127.0.0.1:1"), "127.0.0.1"),
+        "sftp_unreachable": ("127.0.0.1:1", lambda s: replace(s, sftp_url="sftp://127.0.0.1:1"), "Connection refused"),
     }  # fmt: skip
 
 
