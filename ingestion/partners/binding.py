@@ -71,9 +71,7 @@ def bind(header: Sequence[str], declaration: Declaration) -> Binding:
         time_sources=time_sources,
         kept=kept,
         extras=tuple(
-            i
-            for i, name in enumerate(plain)
-            if not (i in used or i in kept.values() or name in ignored or not name)
+            i for i, name in enumerate(plain) if name and i not in spoken_for and name not in ignored
         ),
         missing=tuple(_missing(declaration, sources, time_sources)),
         synonyms=synonyms,

@@ -140,11 +140,14 @@ def _member(stream: BinaryIO, packed: int, limits: Limits) -> Guarded:
     info = members[0]
     if info.flag_bits & 0x1:
         raise FileFault(Cause.WRONG_KEY, "the zip is locked by a password; send it with PGP, or open")
-    if info.file_size > limits.max_unpacked_bytes:
+    ratio = info.file_size / max(1, info.compress_size)
+    if info.file_size > limits.max_unpacked_bytes or (
+        info.file_size > _RATIO_FREE and ratio > limits.max_ratio
+    ):
         raise FileFault(
             Cause.BOMB,
-            f"the zip's file is {info.file_size} bytes unpacked, and at most {limits.max_unpacked_bytes} are taken"
-            " (limits.max_unpacked_bytes)",
+            f"the zip's file unpacks to {info.file_size} bytes, {ratio:.0f} times its size; at most"
+            f" {limits.max_unpacked_bytes} bytes and {limits.max_ratio:g} times are taken (limits)",
         )
     try:
         inner = archive.open(info)
