@@ -92,13 +92,16 @@ Tell = Callable[[Progress], None]
 
 @dataclass
 class LakeArchive:
-    """The lake as a source of rows; opened when it is first asked."""
+    """The lake as a source of rows; that of the settings is opened when it is first asked."""
 
     settings: Settings
     feed: Feed
+    lake: Lake | None = None
 
     @cached_property
     def _lake(self) -> Lake:
+        if self.lake is not None:
+            return self.lake
         from fleetflow.lake import open_lake
 
         return open_lake(self.settings)

@@ -63,6 +63,20 @@ def freshness(
         _print(run_bench(home, rate, seconds), as_json)
 
 
+@group.command()
+def backfill(
+    rows: Annotated[int, typer.Option(min=10_000, help="Positions of a day.")] = 10_000_000,
+    units: Annotated[str, typer.Option(help="Days to bring back, one run each.")] = "1,2,4",
+    in_flight: Annotated[int, typer.Option(min=1, help="Chunks at work at once.")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Rows a second from the lake back into landing, verified, against bare COPY."""
+    from fleetflow.bench.backfill import run_bench
+
+    with _postgres() as settings:
+        _print(run_bench(settings, rows, [int(days) for days in units.split(",")], in_flight), as_json)
+
+
 @contextmanager
 def _home() -> Iterator[Path]:
     import tempfile

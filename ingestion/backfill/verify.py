@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pyarrow.compute as pc
@@ -22,6 +23,7 @@ from domain.contracts.model import Feed
 from ingestion.backfill.model import Archive, Backfill, Chunk, Connection
 from ingestion.backfill.shipments import ASSIGNMENT_STORE, EVENT_STORE, Store, closing_checks, derived_checks
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STORES = {"shipment_event": EVENT_STORE, "driver_assignment_event": ASSIGNMENT_STORE}
 
 
@@ -174,12 +176,13 @@ def verify_landed(
 ) -> Verdict:
     """Verify a chunk of a feed without a store: what landed against the ledger, and against the lake it came from."""
     statement = sql.SQL(
-        "select count(*), coalesce(sum((extract(epoch from e.{at}) * 1000000)::bigint), 0)::numeric,"
+        "select count(*), coalesce(sum((extract(epoch from e.{at} - %s) * 1000000)::bigint), 0)::numeric,"
         " coalesce(sum(octet_length(e.event_id)), 0)::bigint from {table} as e"
         " where e.batch_id between %s and %s and e.batch_id = any(%s) and e.{at} >= %s and e.{at} < %s"
     ).format(at=sql.Identifier(feed.event_time), table=sql.Identifier("landing", feed.name))
+    span = chunk.span
     values = (
-        min(batches, default=0), max(batches, default=-1), list(batches), chunk.span.from_at, chunk.span.to_at,
+        span.from_at, min(batches, default=0), max(batches, default=-1), list(batches), span.from_at, span.to_at,
     )  # fmt: skip
     row = conn.execute(statement, values).fetchone()
     assert row is not None
@@ -208,8 +211,10 @@ def _landed_again(
     if chunk.arm != "lake" or archive is None or unarchived is not None:
         return None
     rows = time_us = length = 0
+    start_us = int((chunk.span.from_at - _EPOCH) / timedelta(microseconds=1))
     for batch in archive.scan(chunk.span, [feed.event_time, "event_id"]):
         rows += batch.num_rows
-        time_us += int(pc.sum(batch[feed.event_time].cast("int64")).as_py() or 0)
+        since = pc.subtract(batch[feed.event_time].cast("int64"), start_us)
+        time_us += int(pc.sum(since).as_py() or 0)
         length += int(pc.sum(pc.binary_length(batch["event_id"])).as_py() or 0)
     return rows, time_us, length
