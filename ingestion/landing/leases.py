@@ -6,7 +6,7 @@ entity's order holds across a reshard. The checkpoint and the cut are written by
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,19 +92,36 @@ def take(conn: Connection, owner: str, streams: Sequence[str], lease_s: float, m
     return [Lease(*row) for row in rows]
 
 
-def renew(conn: Connection, owner: str, leases: Iterable[Lease], lease_s: float) -> set[tuple[str, str]]:
-    """Renew the leases; return the (stream, shard) of those that are still ours."""
-    mine = list(leases)
+def renew(
+    conn: Connection,
+    owner: str,
+    leases: Iterable[Lease],
+    lease_s: float,
+    behind_ms: Mapping[tuple[str, str], int] | None = None,
+) -> set[tuple[str, str]]:
+    """Renew the leases; return the (stream, shard) of those that are still ours.
+
+    `behind_ms` says how far each shard is read behind its newest record, for those that watch; others keep theirs.
+    """
+    mine, behind = list(leases), behind_ms or {}
     with conn.transaction():
         rows = conn.execute(
             """
             update ops.shard_lease as l
-            set expires_at = clock_timestamp() + %s * interval '1 second', updated_at = clock_timestamp()
-            from unnest(%s::text[], %s::text[], %s::bigint[]) as m (stream, shard, epoch)
+            set expires_at = clock_timestamp() + %s * interval '1 second', updated_at = clock_timestamp(),
+                millis_behind = coalesce(m.behind_ms, l.millis_behind)
+            from unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[]) as m (stream, shard, epoch, behind_ms)
             where l.stream = m.stream and l.shard = m.shard and l.epoch = m.epoch and l.owner = %s
             returning l.stream, l.shard
             """,
-            (lease_s, [x.stream for x in mine], [x.shard for x in mine], [x.epoch for x in mine], owner),
+            (
+                lease_s,
+                [x.stream for x in mine],
+                [x.shard for x in mine],
+                [x.epoch for x in mine],
+                [behind.get((x.stream, x.shard)) for x in mine],
+                owner,
+            ),
         ).fetchall()
     return {(stream, shard) for stream, shard in rows}
 

@@ -47,6 +47,14 @@ class ShardThread(threading.Thread):
         self._source = ShardSource(worker.kinesis, lease.stream, lease.shard, lease.checkpoint)
         self._buffer = Buffer(worker.plan.limits)
         self._ended = False
+        self._last_read: tuple[int, float] | None = None  # how far behind the last read was, and when it was
+
+    def behind_ms(self) -> int | None:
+        """Return how far reading is behind the newest record, growing while no read succeeds; None before the first."""
+        if self._last_read is None:
+            return None
+        behind, at = self._last_read
+        return behind + round((time.monotonic() - at) * 1000)
 
     def run(self) -> None:
         """Read and land; a fault pauses and starts again from the checkpoint of the warehouse."""
@@ -114,6 +122,7 @@ class ShardThread(threading.Thread):
         self._worker.metrics.step("fetch", time.perf_counter() - started)
         if not fetched.throttled:
             self._worker.metrics.behind(self.lease, fetched.behind_ms)
+            self._last_read = (fetched.behind_ms, time.monotonic())
         self._buffer.add(fetched.records)
         self.at_tip = fetched.behind_ms == 0 and not fetched.throttled
         if fetched.records:

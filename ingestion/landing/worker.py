@@ -206,7 +206,14 @@ class Worker:
 
     def _renew(self, conn: leases.Connection) -> None:
         held = self._held()
-        ours = leases.renew(conn, self.plan.worker, [thread.lease for thread in held], self.plan.lease_s)
+        behind = {
+            (thread.lease.stream, thread.lease.shard): lag
+            for thread in held
+            if (lag := thread.behind_ms()) is not None
+        }
+        ours = leases.renew(
+            conn, self.plan.worker, [thread.lease for thread in held], self.plan.lease_s, behind
+        )
         for thread in held:
             if (thread.lease.stream, thread.lease.shard) not in ours and thread.is_alive():
                 thread.lost.set()
