@@ -1,8 +1,9 @@
 """Load a partner's files: one DAG per declared partner, on the partner's own schedule.
 
 `wait` looks at the partner's SFTP directory from the triggerer, holding no worker, until files are whole or their
-grace has passed. `load` takes what is whole; `report_missing` enters what should be there and is not. Trigger a run
-with `wait: false` to load what is there now. A partner without a schedule is loaded every hour.
+grace has passed. `load` takes what is whole, and waits again in the same way while the expected delivery is not among
+it; `report_missing` enters what should be there and is not. Trigger a run with `wait: false` to load what is there
+now. A partner without a schedule is loaded every hour.
 Runbook: [load__partners__files](docs/runbooks/load__partners__files.md)
 """
 
@@ -12,10 +13,9 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import MultipleCronTriggerTimetable, Param, dag, task
-from airflow.sdk.exceptions import AirflowFailException
 
 from fleetflow import orchestration
-from fleetflow.partner_trigger import WaitForPartnerFiles
+from fleetflow.partner_trigger import LoadPartnerFiles, WaitForPartnerFiles
 from fleetflow.partners import Schedule, read_schedules
 from fleetflow.settings import load_settings
 from fleetflow.tasks import partners
@@ -44,19 +44,13 @@ def build_dag(schedule: Schedule) -> None:
     )
     def load_files() -> None:
         wait = WaitForPartnerFiles(task_id="wait", partner=schedule.partner)
-
-        @task(max_active_tis_per_dag=1)
-        def load() -> dict[str, Any]:
-            try:
-                return partners.load_partner(schedule.partner)
-            except partners.PartnerFaultError as fault:
-                raise AirflowFailException(str(fault)) from fault
+        load = LoadPartnerFiles(task_id="load", partner=schedule.partner, max_active_tis_per_dag=1)
 
         @task
         def report_missing() -> dict[str, Any]:
             return partners.report_missing(schedule.partner)
 
-        wait >> load() >> report_missing()
+        wait >> load >> report_missing()
 
     load_files()
 

@@ -55,6 +55,30 @@ def wait_until(partner: str, due: datetime, *, scheduled: bool) -> datetime | No
     return due + arrival.grace
 
 
+def is_owed(partner: str, due: datetime) -> bool:
+    """Tell whether the delivery that was expected at this moment is still to come: no file of it came to its end.
+
+    Raises:
+        PartnerFaultError: there is no such partner, or its declaration has faults.
+    """
+    from fleetflow.runtime import connect
+    from ingestion.partners.arrival import expected_at
+    from ingestion.partners.ledger import find_files
+    from ingestion.partners.states import ENDED
+
+    settings, declaration = _declared(partner)
+    expected = expected_at(declaration, due, due + timedelta(minutes=1))
+    if not expected:
+        return False
+    with connect(settings.dsn("loader"), autocommit=True) as conn:
+        query = "select watched_from <= %s from ops.partner_watch where partner = %s"
+        watched = conn.execute(query, (expected[0], partner)).fetchone()
+        files = find_files(conn, partner)
+    if watched is None or not watched[0]:
+        return False  # what was due before anybody looked is nobody's debt
+    return not any(file.expected_at == expected[0] and file.state in ENDED for file in files)
+
+
 async def look_for_files(partner: str, looks: Mapping[str, Look]) -> tuple[list[str], dict[str, Look]]:
     """Look once at a partner's directory; return the names that a load would take now, and what this look found.
 
@@ -100,6 +124,18 @@ def load_partner(partner: str) -> Report:
     if faults := [f"{one.name}: {one.fault}" for one in unfinished(outcomes)]:
         raise UnfinishedError("; ".join(faults[:_NAMES_SHOWN]))
     return _counts([one.file for one in outcomes])
+
+
+def add_reports(before: Report | None, later: Report) -> Report:
+    """Return the counts of two loads of one run as one."""
+    if before is None:
+        return later
+    ended = Counter(
+        {state: n for state, n in before["files"].items() if state not in ("seen", "whole", "missing")}
+    )
+    counts = {name: before[name] + later[name] for name in ("lines", "accepted", "rejected")}
+    held = [*before["held_or_refused"], *later["held_or_refused"]]
+    return {"files": dict(ended + Counter(later["files"])), **counts, "held_or_refused": held[:_NAMES_SHOWN]}
 
 
 def report_missing(partner: str) -> Report:

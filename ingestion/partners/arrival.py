@@ -103,7 +103,8 @@ def _judge_file(
         if not fitting:
             lacking.append(f"the {kind} {wanted} is {'older than the file' if there else 'not there yet'}")
     # A trailer is at the end: a file that still grows has none, and is no fault of the partner's.
-    if (rules.stable or rules.trailer) and looks.get(file.name) != (file.size, file.modified_at):
+    grows = rules.trailer and not (rules.done or rules.checksum or rules.manifest)
+    if (rules.stable or grows) and looks.get(file.name) != (file.size, file.modified_at):
         lacking.append("it must look the same on two looks")
     if lacking:
         return Sighting(file, Stage.WAITING, "; ".join(lacking), tuple(found))

@@ -7,11 +7,13 @@ a file's name in one directory is refused before anything is done with it.
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from fnmatch import fnmatchcase
 
 MAX_NAME_BYTES = 200
 _SHOWN = 200
+_ESCAPE = re.compile(r"<U\+[0-9A-F]{4,6}>")
 # Control, format (the marks that turn the reading direction are), surrogate, private, unassigned, line separators.
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
@@ -21,7 +23,7 @@ def read_name(raw: bytes) -> tuple[str, str | None]:
     try:
         name = raw.decode("utf-8")
     except UnicodeDecodeError:
-        return show_name(raw.decode("utf-8", "backslashreplace")), "the name is not UTF-8"
+        return show_name(raw.decode("utf-8", "replace")), "the name is not UTF-8"
     fault = find_fault(name)
     return (name, None) if fault is None else (show_name(name), fault)
 
@@ -42,21 +44,22 @@ def find_fault(name: str) -> str | None:
 
 
 def show_name(name: str) -> str:
-    """Return a name with every odd character as an escape, cut to what a table and an alert can hold."""
-    shown = "".join(char if _is_plain(char) else f"\\u{{{ord(char):x}}}" for char in name)
+    """Return a name with every odd character as `<U+XXXX>`, cut in its middle to what a table and an alert can hold."""
+    shown = "".join(char if _is_plain(char) else f"<U+{ord(char):04X}>" for char in name)
     if len(shown) <= _SHOWN:
         return shown
     mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{shown[: _SHOWN - 12]}...#{mark}"
+    half = (_SHOWN - len(mark) - 6) // 2
+    return f"{shown[:half]}...{mark}...{shown[-half:]}"
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Return whether a name, or what an unsafe one ends in, is one that the pattern asks for.
+    """Return whether a name is one that the pattern asks for; of an unsafe or shown one, what it ends in is held to it.
 
     Upper and lower case differ; a leading dot is matched by a dot only, as a shell does.
     """
     last = name.replace("\\", "/").rpartition("/")[2] if find_fault(name) else name
-    plain = "".join(filter(_is_plain, last)).strip()
+    plain = "".join(filter(_is_plain, _ESCAPE.sub("", last))).strip()
     if plain.startswith(".") and not pattern.startswith("."):
         return False
     return fnmatchcase(last, pattern) or fnmatchcase(plain, pattern)

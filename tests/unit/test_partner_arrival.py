@@ -47,6 +47,7 @@ def listed(*names: str, at: datetime = AT, size: int = 10) -> list[RemoteFile]:
         ),
         ({"stable": True}, ["fuel_1.csv"], []),
         ({"trailer": True}, ["fuel_1.csv"], []),
+        ({"trailer": True, "done": "{name}.done"}, ["fuel_1.csv", "fuel_1.csv.done"], ["fuel_1.csv"]),
     ],
 )
 def test_what_a_first_look_finds_whole(rules: dict[str, object], names: list[str], whole: list[str]) -> None:
