@@ -98,16 +98,17 @@ def pgp_keys(settings: Settings, declaration: Declaration) -> PgpKeys | None:
     if pgp is None:
         return None
     secret = _key(settings, pgp.key)
-    password = settings.environment.get(_variable(pgp.key) + "_PASSWORD")
+    password = settings.environment.get(pgp_variable(pgp.key) + "_PASSWORD")
     return PgpKeys(secret, password, tuple(_key(settings, name) for name in pgp.signers))
 
 
-def _variable(name: str) -> str:
+def pgp_variable(name: str) -> str:
+    """Return the name of the setting that holds a PGP key."""
     return "FLEETFLOW_PGP_" + "".join(char if char.isalnum() else "_" for char in name).upper()
 
 
 def _key(settings: Settings, name: str) -> bytes:
-    variable = _variable(name)
+    variable = pgp_variable(name)
     value = settings.environment.get(variable)
     if not value:
         raise SettingsError(f"{variable} is not set: the PGP key {name!r}, as a path or as armoured text")

@@ -59,6 +59,12 @@ def read_accounts(directory: Path) -> dict[str, tuple[str, ...]]:
     return accounts
 
 
+def read_pgp_names(directory: Path) -> list[str]:
+    """Return the names of our OpenPGP keys that the declarations name."""
+    sections = (values.get("pgp") for _, values in _read_all(directory))
+    return sorted({str(pgp["key"]) for pgp in sections if isinstance(pgp, dict) and pgp.get("key")})
+
+
 def read_partner(settings: Settings, name: str) -> Declaration:
     """Read one partner's declaration.
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from fleetflow.local import airflow, aws, databases, postgres, sftp, worker
 from fleetflow.local.state import State, write_private
+from fleetflow.partner_load import pgp_variable
+from fleetflow.partners import read_pgp_names
 from fleetflow.settings import PROJECT_ROOT, Settings, read_env_file
 
 NAMES = {
@@ -39,7 +41,7 @@ def write(state: State, env: Mapping[str, str]) -> dict[str, str]:
     known = {**read_env_file(path), **env}
     partners = Path(known.get("FLEETFLOW_PARTNERS_DIR") or Settings.partners_dir).expanduser().resolve()
     chosen = {**names(known), "FLEETFLOW_PARTNERS_DIR": str(partners)}
-    values = {**chosen, **_databases(state), **_aws(state), **_sftp(state), **_rest(state)}
+    values = {**chosen, **_databases(state), **_aws(state), **_sftp(state, partners), **_rest(state)}
     lines = [
         "# Written by `fleetflow up`; the passwords are of this stack only.",
         *map("=".join, values.items()),
@@ -99,15 +101,17 @@ def _aws(state: State) -> dict[str, str]:
     }
 
 
-def _sftp(state: State) -> dict[str, str]:
+def _sftp(state: State, partners: Path) -> dict[str, str]:
     port = state.ports.get("sftp")
     if port is None:
         return {}
     base = sftp.base(state.home)
+    keys = {pgp_variable(name): str(sftp.pgp_key(base, name)) for name in read_pgp_names(partners)}
     return {
         "FLEETFLOW_SFTP_URL": sftp.address(port),
         "FLEETFLOW_SFTP_KEY": str(base / "keys"),
         "FLEETFLOW_SFTP_KNOWN_HOSTS": str(base / "known_hosts"),
+        **keys,
     }
 
 

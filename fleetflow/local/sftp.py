@@ -1,7 +1,8 @@
 """The SFTP server as a part of the stack: its accounts and keys, its process, how it is.
 
 Below `<home>/sftp`: `roots/<account>` (all that an account sees), `keys/<account>` (its private key, 0600; `.pub`
-beside it), `host_key`, and `known_hosts`, by which clients know the server. An account is made for every partner
+beside it), `host_key`, `known_hosts`, by which clients know the server, and `pgp/<key>.asc`, the OpenPGP keys that
+declarations name (`.pub.asc` is what the partner encrypts to). An account is made for every partner
 that is declared; `fleetflow up` adds those that came since, and the running server takes them at once.
 `python -m fleetflow.local.sftp` is the process (see `sftp_server`).
 """
@@ -69,6 +70,34 @@ def provision(
         ) from error
 
 
+def provision_pgp(directory: Path, names: Iterable[str]) -> None:
+    """Make the OpenPGP key pairs of these names that are missing; those that are there stay.
+
+    Raises:
+        StackError: the name of a key cannot be used, or a file cannot be written.
+    """
+    try:
+        (directory / "pgp").mkdir(mode=0o700, exist_ok=True)
+        for name in names:
+            if not _ACCOUNT.fullmatch(name):
+                raise StackError(f"{name!r} cannot be the name of a PGP key: use 1-32 of a-z 0-9 _ -")
+            if not pgp_key(directory, name).exists():
+                from pysequoia import Tsk
+
+                pair = Tsk.generate(f"{name} <{name}@fleetflow.invalid>")
+                write_private(directory / "pgp" / f"{name}.pub.asc", str(pair.extract_certificate()))
+                write_private(pgp_key(directory, name), str(pair))
+    except OSError as error:
+        raise StackError(
+            f"cannot prepare {directory} for PGP: {error.strerror} ({error.filename})"
+        ) from error
+
+
+def pgp_key(directory: Path, name: str) -> Path:
+    """Return where the secret key of a name is."""
+    return directory / "pgp" / f"{name}.asc"
+
+
 def launch(home: Path, port: int, env: Mapping[str, str]) -> Proc:
     """Start the server's process.
 
@@ -113,11 +142,12 @@ def main(arguments: list[str] | None = None) -> None:
 
     try:
         if chosen.partners:
-            from fleetflow.partners import read_accounts
+            from fleetflow.partners import read_accounts, read_pgp_names
 
             chosen.root.mkdir(parents=True, exist_ok=True)
             places = [(name, chosen.port) for name in chosen.host or [LOOPBACK]]
             provision(chosen.root, read_accounts(chosen.partners), places)
+            provision_pgp(chosen.root, read_pgp_names(chosen.partners))
         serve(chosen.root, chosen.address, chosen.port)
     except StackError as fault:
         sys.exit(str(fault))

@@ -20,7 +20,7 @@ from fleetflow.local.errors import StackError
 from fleetflow.local.pgsql import choose_place
 from fleetflow.local.process import LOOPBACK, Proc, memory_mb, pick_port, stop, sweep_session
 from fleetflow.local.state import FILE, State, load, locked
-from fleetflow.partners import read_accounts
+from fleetflow.partners import read_accounts, read_pgp_names
 from fleetflow.settings import Settings, load_settings
 
 PARTS = ("postgres", "aws", "sftp", "airflow", "worker")
@@ -178,9 +178,9 @@ class _Starter:
 
     def _provision_sftp(self) -> None:
         # Also while the server runs: a partner that was declared since gets its account.
-        accounts = read_accounts(Path(self._values["FLEETFLOW_PARTNERS_DIR"]))
-        places = [(LOOPBACK, self._state.ports["sftp"])]
-        sftp.provision(sftp.base(self._state.home), accounts, places)
+        declared, base = Path(self._values["FLEETFLOW_PARTNERS_DIR"]), sftp.base(self._state.home)
+        sftp.provision(base, read_accounts(declared), [(LOOPBACK, self._state.ports["sftp"])])
+        sftp.provision_pgp(base, read_pgp_names(declared))
 
     def _launch_sftp(self) -> Proc:
         return sftp.launch(self._state.home, self._state.ports["sftp"], self._child_env())
