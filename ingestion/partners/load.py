@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -152,24 +153,28 @@ class _Load:
     def run(self) -> list[FileOutcome]:
         """Finish what was begun, then take what is there, then try again what never came to an end."""
         begun = sorted(find_files(self._conn, self._declaration.name, state=State.WHOLE), key=_order)
+        tried = deque(file for file in begun if file.attempts)
         for file in begun:
             if not file.attempts:
                 self._finish(file, None)
         try:
             with self._tools.connect() as place:
-                self._take_all(place)
+                self._take_all(place, tried)
         finally:
-            for file in begun:
-                if file.attempts:
-                    self._finish(file, None)
+            self._finish_all(tried)
         return [self._outcomes[file_id] for file_id in sorted(self._outcomes)]
 
-    def _take_all(self, place: Place) -> None:
+    def _take_all(self, place: Place, tried: deque[PartnerFile]) -> None:
         found = self._look(place)
-        for file, arrived in found.standing:
-            self._clear(place, file, arrived, found)
         for seen, arrived in found.whole:
             self._take(place, seen, arrived, found)
+        self._finish_all(tried)
+        for file, arrived in found.standing:
+            self._clear(place, file, arrived, found)
+
+    def _finish_all(self, files: deque[PartnerFile]) -> None:
+        while files:
+            self._finish(files.popleft(), None)
 
     def _look(self, place: Place) -> Look:
         now = self._tools.clock()
