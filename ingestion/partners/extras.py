@@ -43,7 +43,9 @@ def write_extras(block: Block, binding: Binding, declaration: Declaration) -> pa
         parts.append(
             _quoted(name if seen[name] == 1 else f"{name} ({seen[name]})", _filled(block.columns[place]))
         )
-    joined = pc.binary_join_element_wise(*parts, ", ", null_handling="skip")
+    # Not null_handling="skip": of nulls alone it makes an array of another length.
+    filled = [pc.fill_null(pc.binary_join_element_wise(", ", part, ""), "") for part in parts]
+    joined = pc.utf8_slice_codeunits(pc.binary_join_element_wise(*filled, ""), 2)
     return pc.binary_join_element_wise("{", joined, "}", "")
 
 

@@ -75,6 +75,7 @@ class Decoder:
         self.replaced = False
         self._decoder = codecs.getincrementaldecoder(encoding)(errors="strict")
         self._first = True
+        self._head = b""
         self._began = False
         self._pending_cr = False
         self._foreign = 0
@@ -82,7 +83,11 @@ class Decoder:
 
     def decode(self, data: bytes, last: bool) -> bytes:
         """Decode the next bytes."""
-        if self._first and data:
+        if self._first:
+            data, self._head = self._head + data, b""
+            if len(data) < len(codecs.BOM_UTF8) and not last:
+                self._head = data
+                return b""
             data = self._without_bom(data)
             self._first = False
         text = data if self.encoding in ("utf-8", "ascii") else self._transcode(data, last)
