@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
@@ -92,9 +92,17 @@ class Round:
 
 
 def compact(
-    settings: Settings, *, row_limit: int = CLAIM_ROWS, step: Callable[[str], None] = lambda _: None
+    settings: Settings,
+    *,
+    row_limit: int = CLAIM_ROWS,
+    step: Callable[[str], None] = lambda _: None,
+    lake: Lake | None = None,
+    raw_files: Any = None,
 ) -> Iterator[Round]:
     """Take what waits into the lake, claim after claim, until nothing more can be taken.
+
+    `lake` and `raw_files` (the Arrow filesystem of the raw bucket) are those of the settings if left out; `step` is
+    told each of `ingestion.lake.compact.STEPS` as it is done.
 
     Batches whose objects cannot be read go back to the end of the queue, named in the round's results.
 
@@ -102,9 +110,10 @@ def compact(
         PipelineBusyError: another compaction is at work.
         OSError: storage or the catalog refused for too long; the claim was given back.
     """
-    lake = open_lake(settings)
+    lake = lake or open_lake(settings)
+    files = raw_files or runtime.raw_filesystem(settings)
     while True:
-        done = compact_once(settings, lake, row_limit=row_limit, step=step)
+        done = _one_round(settings, lake, files, row_limit, step)
         if done is None:
             return
         yield done
@@ -112,14 +121,9 @@ def compact(
             return
 
 
-def compact_once(
-    settings: Settings,
-    lake: Lake,
-    *,
-    row_limit: int = CLAIM_ROWS,
-    step: Callable[[str], None] = lambda _: None,
+def _one_round(
+    settings: Settings, lake: Lake, files: Any, row_limit: int, step: Callable[[str], None]
 ) -> Round | None:
-    """Do one claim; None when nothing waits."""
     from ingestion.lake.ledger import record, set_aside
 
     started = time.perf_counter()
@@ -130,7 +134,7 @@ def compact_once(
         step("claimed")
         try:
             with transform.heartbeat(settings, run, "loader"):
-                settled, results = _take_in(settings, lake, conn, run, step)
+                settled, results = _take_in(settings, lake, files, conn, run, step)
             with conn.transaction():
                 for result in results:
                     if result.intake.batch_ids:
@@ -146,7 +150,12 @@ def compact_once(
 
 
 def _take_in(
-    settings: Settings, lake: Lake, conn: Connection, run: transform.Run, step: Callable[[str], None]
+    settings: Settings,
+    lake: Lake,
+    files: Any,
+    conn: Connection,
+    run: transform.Run,
+    step: Callable[[str], None],
 ) -> tuple[list[str], list[FeedResult]]:
     from ingestion.lake.compact import Work, compact_feed, settle_announced
     from ingestion.lake.ledger import claimed_batches
@@ -158,7 +167,7 @@ def _take_in(
     batches = claimed_batches(conn, run.run_id)
     results = []
     with TemporaryDirectory(prefix="fleetflow-lake-") as scratch:
-        objects = RawObjects(runtime.raw_filesystem(settings), settings.raw_bucket, Path(scratch))
+        objects = RawObjects(files, settings.raw_bucket, Path(scratch))
         work = Work(lake, objects, run.run_id, conn, lambda: transform.beat(conn, run), step)
         for feed in feeds:
             mine = [batch for batch in batches if batch.feed == feed]

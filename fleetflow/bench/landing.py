@@ -172,11 +172,11 @@ def land_once(job: Job) -> dict[str, float]:
         "cpu_seconds": time.process_time() - cpu,
         "accepted": worker.tally.accepted,
         "rejected": worker.tally.rejected,
-        "peak_mib": _peak_mib(),
+        "peak_mib": peak_mib(),
     }
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
     """Return this process's own peak; getrusage would count the parent's at the time of the fork."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
@@ -261,7 +261,7 @@ def _figures(count: int, landed: dict[str, float], limit: dict[str, float]) -> d
         "copy_per_s": round(limit["rows"] / limit["copy_s"]),
         "parquet_per_s": round(limit["rows"] / limit["parquet_s"]),
         "worker_cpu_us_per_event": round(landed["cpu_seconds"] / count * 1e6, 2),
-        "worker_peak_mib": round(landed["peak_mib"]),
+        "workerpeak_mib": round(landed["peak_mib"]),
         "rejected": landed["rejected"],
     }
 

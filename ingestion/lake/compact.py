@@ -26,17 +26,26 @@ from pyiceberg.table import Table
 
 from domain.contracts.model import Feed
 from ingestion.lake.commit import append, snapshot_of
-from ingestion.lake.files import sorted_by_entity, write_day
+from ingestion.lake.files import Chosen, sorted_by_entity, write_day
 from ingestion.lake.ledger import Connection, Intake, announce, announced, settle
-from ingestion.lake.objects import Fetched, LeftOut, RawBatch, RawObjects, in_parts, load
-from ingestion.lake.read import DAY_US
-from ingestion.lake.repeats import Repeats, find_repeats, times_of
+from ingestion.lake.objects import (
+    DAY_US,
+    Fetched,
+    LeftOut,
+    RawBatch,
+    RawObjects,
+    days_in,
+    in_parts,
+    load,
+    times_of,
+)
+from ingestion.lake.repeats import Repeats, find_repeats
 from ingestion.lake.tables import Lake
 
 STEPS = ("claimed", "fetched", "planned", "file_written", "files_written", "announced", "committed", "marked")
-READ_ROWS = 400_000
-FILE_ROWS = 800_000
-BUFFER_ROWS = 1_200_000
+READ_ROWS = 100_000
+FILE_ROWS = 260_000
+BUFFER_ROWS = 400_000
 _WRITERS = 2
 
 Step = Callable[[str], None]
@@ -87,10 +96,11 @@ def compact_feed(work: Work, feed: Feed, table: Table, batches: Sequence[RawBatc
         OSError: storage or the catalog refused for too long.
     """
     started = time.perf_counter()
-    fetched, left_out = work.objects.fetch(feed, batches)
+    fetched, left_out, keys = work.objects.fetch(feed, batches)
     work.step("fetched")
     try:
-        repeats, days = find_repeats(work.lake, table, feed, fetched) if fetched else (None, 0)
+        repeats, days = find_repeats(work.lake, table, feed, fetched, keys) if fetched else (None, 0)
+        del keys
         work.step("planned")
         files = _write_files(work, feed, table, fetched, repeats) if repeats else []
     finally:
@@ -122,40 +132,55 @@ def _write_files(
     slots = Semaphore(_WRITERS)
     writing: list[Future[DataFile]] = []
 
-    def write(day: int, rows: pa.Table) -> DataFile:
+    def write(day: int, parts: list[Chosen]) -> DataFile:
         try:
-            file = write_day(work.lake, table, sorted_by_entity(feed, rows), day, str(work.run_id))
+            file = write_day(work.lake, table, sorted_by_entity(feed, parts), day, str(work.run_id))
         finally:
             slots.release()
         work.step("file_written")
         return file
 
     with ThreadPoolExecutor(_WRITERS) as pool:
-        for day, rows in _by_day(feed, fetched, repeats):
+        for day, parts in _by_day(feed, fetched, repeats):
             slots.acquire()
-            writing.append(pool.submit(write, day, rows))
-            del rows
+            writing.append(pool.submit(write, day, parts))
         return [task.result() for task in writing]
 
 
-def _by_day(feed: Feed, fetched: Sequence[Fetched], repeats: Repeats) -> Iterator[tuple[int, pa.Table]]:
+def _by_day(feed: Feed, fetched: Sequence[Fetched], repeats: Repeats) -> Iterator[tuple[int, list[Chosen]]]:
     """Yield rows of one day at a time, as many as make a file, or as must go to bound what is held."""
-    held: dict[int, list[pa.Table]] = {}
+    held: dict[int, list[Chosen]] = {}
     sizes: dict[int, int] = {}
     for part in in_parts(fetched, READ_ROWS):
-        for day, rows in _split(feed, repeats.drop(load(feed, part))):
-            held.setdefault(day, []).append(rows)
-            sizes[day] = sizes.get(day, 0) + rows.num_rows
+        for day, chosen in _split(feed, load(feed, part), repeats):
+            held.setdefault(day, []).append(chosen)
+            sizes[day] = sizes.get(day, 0) + chosen.rows
+            del chosen
         while sizes and (max(sizes.values()) >= FILE_ROWS or sum(sizes.values()) >= BUFFER_ROWS):
             largest = max(sizes, key=lambda day: sizes[day])
             del sizes[largest]
-            yield largest, pa.concat_tables(held.pop(largest))
+            yield largest, held.pop(largest)
     for day in sorted(held):
-        yield day, pa.concat_tables(held[day])
+        yield day, held.pop(day)
 
 
-def _split(feed: Feed, rows: pa.Table) -> Iterator[tuple[int, pa.Table]]:
-    day = times_of(rows, feed) // DAY_US
-    numbers = np.unique(day).tolist()
-    for number in numbers:
-        yield number, rows if len(numbers) == 1 else rows.filter(pa.array(day == number))
+def _split(feed: Feed, table: pa.Table, repeats: Repeats) -> Iterator[tuple[int, Chosen]]:
+    """Tell the days of a part apart. The day with most rows stays where it is, the few of others are copied out."""
+    keep = repeats.new_rows(table)
+    day = times_of(table, feed) // DAY_US
+    wanted = day if keep is None else day[keep]
+    if not len(wanted):
+        return
+    days = days_in(wanted)
+    if len(days) == 1 and keep is None:
+        yield days[0], Chosen(table)
+        return
+    places = {
+        number: np.flatnonzero(day == number if keep is None else (day == number) & keep) for number in days
+    }
+    main = max(days, key=lambda number: len(places[number]))
+    for number in days:
+        if number == main:
+            yield number, Chosen(table, places[number])
+        else:
+            yield number, Chosen(table.take(pa.array(places[number])))

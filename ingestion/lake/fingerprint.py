@@ -43,11 +43,13 @@ def fingerprints(table: pa.Table, columns: Sequence[str]) -> Hashes:
 
 def hash_column(values: pa.Array, seed: str) -> Hashes:
     """Return a hash per value; equal values of a dictionary column and of a plain one hash alike."""
+    if isinstance(values, pa.DictionaryArray) and len(values) < len(values.dictionary):
+        values = values.dictionary_decode()
     if isinstance(values, pa.DictionaryArray):
         if len(values.dictionary) == 0:
             return np.full(len(values), _NULL ^ _seed(seed, 1), np.uint64)
         indices = pc.fill_null(values.indices, 0).to_numpy(zero_copy_only=False)
-        hashed = hash_column(values.dictionary, seed)[indices]
+        hashed: Hashes = hash_column(values.dictionary, seed)[indices]
     elif pa.types.is_string(values.type):
         hashed = _hash_strings(values, seed)
     else:
@@ -62,14 +64,15 @@ def _bits(values: pa.Array) -> Hashes:
     kind = values.type
     if pa.types.is_floating(kind):
         numbers = pc.fill_null(values, 0.0).to_numpy(zero_copy_only=False).astype(np.float64)
-        return (numbers + 0.0).view(np.uint64)  # -0.0 is 0.0
+        bits: Hashes = (numbers + 0.0).view(np.uint64)  # -0.0 is 0.0
+        return bits
     if pa.types.is_timestamp(kind):
         values = values.cast(pa.int64())
     elif not pa.types.is_integer(kind) and not pa.types.is_boolean(kind):
-        values = pc.fill_null(values.cast(pa.string()), "").dictionary_encode()
-        return _hash_strings(values.dictionary, kind.__str__())[values.indices.to_numpy()]
+        return _hash_strings(pc.fill_null(values.cast(pa.string()), ""), str(kind))
     filled = pc.fill_null(values, False if pa.types.is_boolean(kind) else 0)
-    return filled.to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64)
+    whole: Hashes = filled.to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64)
+    return whole
 
 
 def _hash_strings(values: pa.Array, seed: str) -> Hashes:
@@ -117,7 +120,8 @@ class KeySet:
         """Take the keys; repeats among them are fine."""
         self.sorted = np.sort(keys)
         self._seen = np.zeros(1 << _LUT_BITS, np.bool_)
-        self._seen[self._top(self.sorted)] = True
+        for start in range(0, len(keys), 1 << 20):
+            self._seen[self._top(self.sorted[start : start + (1 << 20)])] = True
 
     @property
     def repeated(self) -> Hashes:
@@ -126,7 +130,7 @@ class KeySet:
 
     def holds(self, keys: Hashes) -> npt.NDArray[np.bool_]:
         """Return for each key whether it is in the set."""
-        found = self._seen[self._top(keys)]
+        found: npt.NDArray[np.bool_] = self._seen[self._top(keys)]
         likely = np.flatnonzero(found)
         found[likely] = contains(self.sorted, keys[likely])
         return found
@@ -141,7 +145,8 @@ def contains(ordered: Hashes, values: Hashes) -> npt.NDArray[np.bool_]:
     if not len(ordered):
         return np.zeros(len(values), np.bool_)
     places = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
-    return ordered[places] == values
+    found: npt.NDArray[np.bool_] = ordered[places] == values
+    return found
 
 
 class Contents:

@@ -6,23 +6,26 @@ its batch is left out with the reason, and harms no other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from domain.contracts.arrow import arrow_type
 from domain.contracts.model import Choice, Column, Feed, Text
+from ingestion.lake.fingerprint import Hashes, row_keys
 from ingestion.lake.patience import persist
 from ingestion.lake.schema import PROVENANCE
 
-_FETCHERS = 8
+DAY_US = 86_400_000_000
+_FETCHERS = 4
+_MANY_DAYS = 100_000
 _STREAMED = PROVENANCE[:2]
 
 
@@ -37,11 +40,20 @@ class RawBatch:
 
 
 @dataclass(frozen=True)
+class Span:
+    """The first and last event time there is in one day, in microseconds since 1970."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
 class Fetched:
-    """A batch whose object lies on this machine, whole."""
+    """A batch whose object lies on this machine, whole, and the span of each day in it, by the day's number."""
 
     batch: RawBatch
     path: str
+    spans: Mapping[int, Span]
 
 
 @dataclass(frozen=True)
@@ -74,36 +86,45 @@ class RawObjects:
         self._bucket = bucket
         self._scratch = scratch
 
-    def fetch(self, feed: Feed, batches: Sequence[RawBatch]) -> tuple[list[Fetched], list[LeftOut]]:
-        """Bring the objects of batches here; those that cannot be read are left out.
+    def fetch(self, feed: Feed, batches: Sequence[RawBatch]) -> tuple[list[Fetched], list[LeftOut], Hashes]:
+        """Bring the objects of batches here, with a key of every row; those that cannot be read are left out.
 
         Raises:
             OSError: storage cannot be reached; it was tried for two minutes.
         """
+        fetched: list[Fetched] = []
+        left_out: list[LeftOut] = []
+        keys: list[Hashes] = []
         with ThreadPoolExecutor(_FETCHERS) as pool:
-            results = list(pool.map(lambda batch: self._fetch(feed, batch), batches))
-        return (
-            [found for found in results if isinstance(found, Fetched)],
-            [missing for missing in results if isinstance(missing, LeftOut)],
-        )
+            for result in pool.map(lambda batch: self._fetch(feed, batch), batches):
+                if isinstance(result, LeftOut):
+                    left_out.append(result)
+                else:
+                    fetched.append(result[0])
+                    keys.append(result[1])
+        return fetched, left_out, np.concatenate(keys) if keys else np.zeros(0, np.uint64)
 
-    def _fetch(self, feed: Feed, batch: RawBatch) -> Fetched | LeftOut:
+    def _fetch(self, feed: Feed, batch: RawBatch) -> tuple[Fetched, Hashes] | LeftOut:
         if batch.object_key is None:
             return LeftOut(batch, "the ledger names no object")
         source = f"{self._bucket}/{batch.object_key}"
         try:
             path = self._bring(source, batch)
-            fault = fault_of(feed, batch, pq.ParquetFile(path))
+            file = open_object(feed, path)
         except FileNotFoundError:
             return LeftOut(batch, f"{batch.object_key} is not in the raw bucket")
         except pa.ArrowInvalid as broken:
             return LeftOut(batch, f"{batch.object_key} is no Parquet: {broken}")
-        return LeftOut(batch, fault) if fault else Fetched(batch, path)
+        with file:
+            fault = fault_of(feed, batch, file)
+            if fault:
+                return LeftOut(batch, fault)
+            pair = file.read([feed.entity_key, feed.event_time], use_threads=False)
+        keys = row_keys(pair[feed.entity_key], pair[feed.event_time])
+        return Fetched(batch, path, spans_of(times_of(pair, feed))), keys
 
     def _bring(self, source: str, batch: RawBatch) -> str:
         if self._files.type_name == "local":
-            if not Path(source).exists():
-                raise FileNotFoundError(source)
             return source
         target = self._scratch / f"{batch.batch_id}.parquet"
 
@@ -145,19 +166,64 @@ def _has_nulls(meta: pq.FileMetaData, index: int) -> bool:
     return any(stats is None or not stats.has_null_count or stats.null_count for stats in chunks)
 
 
-def load(feed: Feed, fetched: Sequence[Fetched], columns: Sequence[Column] | None = None) -> pa.Table:
-    """Load batches one after the other, with the columns asked for; all, and the place of each row, if left out."""
-    chosen = (*feed.mirrored, *_STREAMED) if columns is None else tuple(columns)
-    schema = lake_schema(feed, chosen)
-    dictionaries = [field.name for field in schema if pa.types.is_dictionary(field.type)]
-    form = ds.ParquetFileFormat(dictionary_columns=dictionaries)
-    table = ds.dataset([one.path for one in fetched], schema=schema, format=form).to_table()
-    if columns is not None:
-        return table
-    counts = [one.batch.rows for one in fetched]
-    ids = np.repeat(np.asarray([one.batch.batch_id for one in fetched], np.int64), counts)
-    lines = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])
-    return table.append_column("batch_id", pa.array(ids)).append_column("line", pa.array(lines))
+def open_object(feed: Feed, path: str) -> pq.ParquetFile:
+    """Open a raw object so that words that repeat are read as dictionaries."""
+    words = [
+        field.name for field in lake_schema(feed, _of_object(feed)) if pa.types.is_dictionary(field.type)
+    ]
+    return pq.ParquetFile(path, read_dictionary=words)
+
+
+def load(feed: Feed, fetched: Sequence[Fetched]) -> pa.Table:
+    """Load batches one after the other: the contract's columns, then where each row came from."""
+    schema = lake_schema(feed, _of_object(feed))
+    return pa.concat_tables([_load(feed, schema, one) for one in fetched])
+
+
+def _load(feed: Feed, schema: pa.Schema, one: Fetched) -> pa.Table:
+    with open_object(feed, one.path) as file:
+        there = set(file.schema_arrow.names)
+        table = conform(file.read([name for name in schema.names if name in there]), schema)
+    return table.append_column("batch_id", pa.array(np.full(table.num_rows, one.batch.batch_id, np.int64)))
+
+
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return the table with exactly the columns of a schema; those that are younger than it are null."""
+    columns = []
+    for field in schema:
+        if field.name not in table.schema.names:
+            columns.append(pa.chunked_array([pa.nulls(table.num_rows, field.type)]))
+        elif table.schema.field(field.name).type == field.type:
+            columns.append(table[field.name])
+        else:
+            columns.append(table[field.name].cast(field.type))
+    return pa.table(columns, schema=schema)
+
+
+def _of_object(feed: Feed) -> tuple[Column, ...]:
+    return (*feed.mirrored, *_STREAMED)
+
+
+def times_of(table: pa.Table, feed: Feed) -> npt.NDArray[np.int64]:
+    """Return the event times in microseconds since 1970."""
+    times: npt.NDArray[np.int64] = table[feed.event_time].cast(pa.int64()).to_numpy()
+    return times
+
+
+def spans_of(times: npt.NDArray[np.int64]) -> dict[int, Span]:
+    """Return the span of each day, by its number since 1970."""
+    day = times // DAY_US
+    numbers = days_in(day)
+    parts = {number: times if len(numbers) == 1 else times[day == number] for number in numbers}
+    return {number: Span(int(mine.min()), int(mine.max())) for number, mine in parts.items()}
+
+
+def days_in(day: npt.NDArray[np.int64]) -> list[int]:
+    """Return the numbers of the days there are, in order."""
+    low, high = int(day.min()), int(day.max())
+    if high - low > _MANY_DAYS:
+        return [int(number) for number in np.unique(day)]
+    return [low + int(place) for place in np.flatnonzero(np.bincount(day - low))]
 
 
 def in_parts(fetched: Sequence[Fetched], rows: int) -> Iterator[list[Fetched]]:

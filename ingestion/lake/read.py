@@ -21,10 +21,10 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import ALWAYS_TRUE, Table
 from pyiceberg.types import LongType
 
+from ingestion.lake.objects import DAY_US
 from ingestion.lake.tables import Lake
 
 BATCH_ROWS = 1 << 16
-DAY_US = 86_400_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 

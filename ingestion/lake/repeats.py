@@ -7,8 +7,7 @@ overlap. Only candidates are compared by content. Another content under the same
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,51 +18,46 @@ from pyiceberg.table import Table
 
 from domain.contracts.model import Feed
 from ingestion.lake.fingerprint import Contents, Hashes, KeySet, contains, fingerprints, row_keys
-from ingestion.lake.objects import Fetched, in_parts, lake_schema, load
+from ingestion.lake.objects import Fetched, Span, conform, lake_schema
 from ingestion.lake.patience import persist
-from ingestion.lake.read import DAY_US, data_files, time_bounds
+from ingestion.lake.read import data_files, time_bounds
 from ingestion.lake.tables import Lake
 
-KEY_ROWS = 1_000_000
 Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Span:
-    """The first and last event time that a claim has in one day, in microseconds since 1970."""
-
-    first: int
-    last: int
 
 
 class Repeats:
     """Tells the repeats of one claim, part after part, in the order in which `keys` saw the rows."""
 
     def __init__(self, feed: Feed, suspects: Mask, keys: Hashes, held: Contents) -> None:
-        """Take which rows are candidates, the key of every row, and what the lake holds of the candidates."""
+        """Take which rows are candidates, the keys of these, and what the lake holds of their contents."""
         self._content = feed.mirrored
         self._suspects = suspects
         self._keys = keys
         self._known = held
-        self._at = 0
+        self._at = self._judged = 0
 
-    def drop(self, part: pa.Table) -> pa.Table:
-        """Return the next part of the claim without its repeats; of several alike the first one stays."""
+    def new_rows(self, part: pa.Table) -> Mask | None:
+        """Return which rows of the claim's next part are no repeats, the first of several alike; None if all are."""
         here = slice(self._at, self._at + part.num_rows)
         self._at = here.stop
-        places = np.flatnonzero(self._suspects[here])
+        suspects = self._suspects[here]
+        places = np.flatnonzero(suspects)
         if not len(places):
-            return part
-        prints = fingerprints(part.take(pa.array(places)), [column.name for column in self._content])
-        new = self._known.take_new(self._keys[here][places], prints)
+            return None
+        prints = fingerprints(part.filter(pa.array(suspects)), [column.name for column in self._content])
+        new = self._known.take_new(self._keys[self._judged : self._judged + len(places)], prints)
+        self._judged += len(places)
         keep = np.ones(part.num_rows, np.bool_)
         keep[places[~new]] = False
-        return part.filter(pa.array(keep))
+        return None if new.all() else keep
 
 
-def find_repeats(lake: Lake, table: Table, feed: Feed, fetched: Sequence[Fetched]) -> tuple[Repeats, int]:
+def find_repeats(
+    lake: Lake, table: Table, feed: Feed, fetched: Sequence[Fetched], keys: Hashes
+) -> tuple[Repeats, int]:
     """Look through a claim and through what the table holds of its days; return the judge, and the days there are."""
-    keys, spans = _keys_of(feed, fetched)
+    spans = _joined(one.spans for one in fetched)
     claimed = KeySet(keys)
     hits: list[Hashes] = [claimed.repeated]
     held: list[tuple[Hashes, Hashes]] = []
@@ -73,35 +67,19 @@ def find_repeats(lake: Lake, table: Table, feed: Feed, fetched: Sequence[Fetched
             held.append((found, prints))
     suspects = np.unique(np.concatenate(hits))
     mask = contains(suspects, keys) if len(suspects) else np.zeros(len(keys), np.bool_)
-    return Repeats(feed, mask, keys, Contents(held)), len(spans)
+    return Repeats(feed, mask, keys[mask], Contents(held)), len(spans)
 
 
-def _keys_of(feed: Feed, fetched: Sequence[Fetched]) -> tuple[Hashes, dict[int, Span]]:
-    columns = (feed.column(feed.entity_key), feed.column(feed.event_time))
-    keys: list[Hashes] = []
-    spans: dict[int, Span] = {}
-    for part in in_parts(fetched, KEY_ROWS):
-        table = load(feed, part, columns)
-        keys.append(row_keys(table[feed.entity_key], table[feed.event_time]))
-        _widen(spans, times_of(table, feed))
-    return np.concatenate(keys), spans
+def _joined(parts: Iterable[Mapping[int, Span]]) -> dict[int, Span]:
+    whole: dict[int, Span] = {}
+    for spans in parts:
+        for day, span in spans.items():
+            other = whole.get(day, span)
+            whole[day] = Span(min(span.first, other.first), max(span.last, other.last))
+    return whole
 
 
-def _widen(spans: dict[int, Span], times: npt.NDArray[np.int64]) -> None:
-    day = times // DAY_US
-    for number in np.unique(day).tolist():
-        mine = times[day == number]
-        old = spans.get(number, Span(int(mine[0]), int(mine[0])))
-        spans[number] = Span(min(old.first, int(mine.min())), max(old.last, int(mine.max())))
-
-
-def times_of(table: pa.Table, feed: Feed) -> npt.NDArray[np.int64]:
-    """Return the event times in microseconds since 1970."""
-    times: npt.NDArray[np.int64] = table[feed.event_time].cast(pa.int64()).to_numpy()
-    return times
-
-
-def _overlapping(table: Table, feed: Feed, spans: dict[int, Span]) -> Iterator[DataFile]:
+def _overlapping(table: Table, feed: Feed, spans: Mapping[int, Span]) -> Iterator[DataFile]:
     """Yield the files of the claim's days whose event times overlap the claim's."""
     if table.current_snapshot() is None:
         return
@@ -133,14 +111,3 @@ def _read_held(lake: Lake, feed: Feed, file: DataFile, claimed: KeySet) -> list[
                 rows = parquet.read_row_group(group, columns=names).take(pa.array(places))
                 found.append((keys[places], fingerprints(conform(rows, schema), schema.names)))
     return found
-
-
-def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return the table with exactly the columns of a schema; those that are younger than it are null."""
-    columns = [
-        table[field.name].cast(field.type)
-        if field.name in table.schema.names
-        else pa.chunked_array([pa.nulls(table.num_rows, field.type)])
-        for field in schema
-    ]
-    return pa.table(columns, schema=schema)

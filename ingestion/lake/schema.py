@@ -42,7 +42,6 @@ PROVENANCE = (
     Column("stream_sequence", Text(), "Sequence number of the record in its stream", nullable=True),
     Column("sub_sequence", Integer(32), "Place of the event in its record", nullable=True),
     Column("batch_id", Integer(64), "The batch of the ledger that landed the row"),
-    Column("line", Integer(32), "Place of the row in its batch, as in landing"),
 )
 """Where a row came from; no part of its content."""
 
