@@ -75,7 +75,8 @@ def _failures(base: str, token: str | None, dag_id: str) -> Reading:
 def _overdue(dag: Mapping[str, Any]) -> Reading:
     due = _moment(dag.get("next_dagrun_run_after"))
     late = (datetime.now(UTC) - due).total_seconds() if due else 0.0
-    return Reading((dag["dag_id"],), max(0.0, late), due if late > 0 else None)
+    # Not since when it was due: a DAG that is new, or was paused, was due long ago and is not late for that.
+    return Reading((dag["dag_id"],), max(0.0, late))
 
 
 def _moment(text: str | None) -> datetime | None:

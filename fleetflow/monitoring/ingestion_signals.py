@@ -132,7 +132,7 @@ ORDERS = (
         ("slot",),
         (Level("warn", 300), Level("error", 1800)),
         30,
-        "the order database was last read {value} ago",
+        "the order database was last read by slot {slot} {value} ago",
         """
         select s.slot,
             coalesce(max(p.started_at + p.seconds * interval '1 second'), s.snapshot_at, s.updated_at) as since
@@ -149,7 +149,7 @@ ORDERS = (
         ("slot",),
         (Level("warn", 256 << 20), Level("error", 2 << 30)),
         300,
-        "the mirror is {value} of log behind the order database",
+        "the mirror is {value} of log behind the order database (slot {slot})",
         probe="orders",
     ),
     Signal(

@@ -142,7 +142,7 @@ PLATFORM = (
         Unit.SECONDS,
         ("dag",),
         (Level("warn", 300), Level("error", 1800)),
-        30,
+        120,
         "DAG {dag} should have run {value} ago",
         probe="dags",
     ),
