@@ -24,7 +24,12 @@ PULL_WAIT_S = 120.0
 
 
 def reconcile_orders(
-    settings: Settings, *, pull: bool = True, repair: bool = True, now: datetime | None = None
+    settings: Settings,
+    *,
+    pull: bool = True,
+    repair: bool = True,
+    now: datetime | None = None,
+    wait_s: float = 0.0,
 ) -> Attempt:
     """Count the order database, wait until the mirror has applied all of it, compare, queue what is stale, record.
 
@@ -37,7 +42,7 @@ def reconcile_orders(
     """
     end = floor(now or datetime.now(UTC), "day")
     window = tables.orders_window(end - timedelta(days=1), end)
-    with alone(settings) as loader, Repairs(settings, ignore) as repairs:
+    with alone(settings, wait_s) as loader, Repairs(settings, ignore) as repairs:
         earlier = newest(loader, window)
         counted = _count(settings, window_of=Counted(window, datetime.now(UTC)), pull=pull)
         attempt = judge(counted, earlier)

@@ -55,7 +55,10 @@ def ignore(_: str) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to reconcile: the grain, closed windows in a range or all that are due, and whether to repair."""
+    """What to reconcile: the grain, closed windows in a range or all that are due, and whether to repair.
+
+    `wait_s` is how long to wait for another reconciliation to end, in seconds.
+    """
 
     grain: str
     from_at: datetime | None = None
@@ -64,6 +67,7 @@ class Plan:
     feeds: Sequence[str] = tuple(FEEDS)
     now: datetime | None = None
     sent: Path | None = None
+    wait_s: float = 0.0
 
 
 def reconcile_windows(
@@ -81,7 +85,7 @@ def reconcile_windows(
         UserError: another reconciliation is running.
     """
     now = plan.now or datetime.now(UTC)
-    with alone(settings) as loader:
+    with alone(settings, plan.wait_s) as loader:
         with connect(settings.dsn("ops")) as conn:
             windows = due_windows(conn, plan.feeds, plan.grain, now, plan.from_at, plan.to_at)
         arms = open_arms(settings, plan.sent or settings.sent_dir) if windows else None
@@ -100,18 +104,23 @@ def reconcile_windows(
 
 
 @contextmanager
-def alone(settings: Settings) -> Iterator[Connection]:
+def alone(settings: Settings, wait_s: float = 0.0) -> Iterator[Connection]:
     """Hold the one right to reconcile, on the connection that records.
 
     Raises:
-        UserError: another process has it.
+        UserError: another process has it, and had it all the while.
     """
+    deadline = time.monotonic() + wait_s
     with connect(settings.dsn("loader"), autocommit=True) as conn:
-        row = conn.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", (LOCK,)).fetchone()
-        if not row or not row[0]:
-            raise UserError(
-                "another reconciliation is running; wait for it, or look at `fleetflow reconcile status`"
-            )
+        while True:
+            row = conn.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", (LOCK,)).fetchone()
+            if row and row[0]:
+                break
+            if time.monotonic() >= deadline:
+                raise UserError(
+                    "another reconciliation is running; wait for it, or look at `fleetflow reconcile status`"
+                )
+            time.sleep(1.0)
         yield conn
 
 

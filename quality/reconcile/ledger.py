@@ -69,7 +69,6 @@ def count_landing(conn: Connection, counted: Counted) -> None:
             continue
         counted.differences.append(_rows_differ(batch_id, source, accepted, found, object_key))
     if gone:
-        counted.notes.append(Note(Cause.LATE, "rows of days that retention has dropped from landing", gone))
         counted.counts["landing_rows_dropped"] = gone
 
 

@@ -148,13 +148,17 @@ def compare_marts(warehouse: Connection, counted: Counted) -> None:
     _delivered(warehouse, counted, waiting)
 
 
+# Marts keep three years; what is near that limit may be gone from them and not from the mirror.
+_KEPT = "now() - interval '1065 days'"
 _MIRROR = (
     "select s.tenant_id, count(*), coalesce(sum(extract(epoch from s.promised_at)), 0)::numeric"
-    " from source.shipments as s where not s._deleted and s.shipment_id <> all(%s) group by 1"
+    " from source.shipments as s where not s._deleted and s.shipment_id <> all(%s)"
+    f" and s.promised_at >= {_KEPT} group by 1"
 )
 _MARTS = (
     "select f.tenant_id, count(*), coalesce(sum(extract(epoch from f.promised_at)), 0)::numeric"
-    " from marts.fct_shipment as f where f.in_order_system and f.shipment_id <> all(%s) group by 1"
+    " from marts.fct_shipment as f where f.in_order_system and f.shipment_id <> all(%s)"
+    f" and f.promised_at >= {_KEPT} group by 1"
 )
 
 
@@ -181,7 +185,8 @@ def _stale_orders(conn: Connection, counted: Counted, waiting: Sequence[str]) ->
     rows = conn.execute(
         "select s.batch_id, count(*), min(s.shipment_id) from source.shipments as s"
         " left join marts.fct_shipment as f using (tenant_id, shipment_id)"
-        " where s.shipment_id <> all(%s) and (f.in_order_system is distinct from not s._deleted"
+        f" where s.shipment_id <> all(%s) and s.promised_at >= {_KEPT}"
+        " and (f.in_order_system is distinct from not s._deleted"
         "  and not (s._deleted and f.shipment_id is null) or not s._deleted and"
         "  (f.promised_at is distinct from s.promised_at or f.carrier_id is distinct from s.carrier_id"
         "   or f.service_level is distinct from s.service_level))"
@@ -204,6 +209,7 @@ def _delivered(conn: Connection, counted: Counted, waiting: Sequence[str]) -> No
         "with odd as (select s.tenant_id, s.shipment_id from source.shipments as s"
         "  left join marts.fct_shipment as f using (tenant_id, shipment_id)"
         "  where not s._deleted and s.status = 'delivered' and f.status is distinct from 'delivered'"
+        f" and s.promised_at >= {_KEPT}"
         "  and s.shipment_id <> all(%(waiting)s)),"
         ' refused as (select distinct substring(encode(r.raw, \'escape\') from \'"shipment_id": ?"([^"]+)"\') as id'
         "  from ops.rejected as r where r.feed = 'shipment_event' and r.state = 'open'),"

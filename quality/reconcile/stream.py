@@ -164,7 +164,9 @@ def count_sender(conn: Connection, counted: Counted, sent: Sequence[SentWindow])
         (window.feed,),
     ).fetchone()
     assert in_all is not None
-    total = sum(s.lines for s in sent if s.feed == window.feed and s.end <= max(counted.at, window.end) - MARGIN)
+    total = sum(
+        s.lines for s in sent if s.feed == window.feed and s.end <= max(counted.at, window.end) - MARGIN
+    )
     if in_all[0] >= total:
         counted.notes.append(Note(Cause.LATE, "events sent in the window that arrived after it", short))
         return

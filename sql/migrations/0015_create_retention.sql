@@ -182,7 +182,6 @@ language plpgsql security definer set search_path = pg_catalog as $$
 declare
     time_column text := case of_table
         when 'check_result' then 'checked_at' when 'alert' then 'raised_at' when 'cdc_pull' then 'started_at'
-        when 'shard_cut' then 'cut_at'
     end;
     deleted bigint;
 begin

@@ -1,0 +1,70 @@
+"""Retention of the lake: whole days of events, dropped from the Iceberg tables by their metadata.
+
+The ledger is told first: what it calls dropped and still lies there is dropped by the next run, and counted once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from domain.contracts import FEEDS
+from fleetflow.retention import Action, Task
+from fleetflow.runtime import connect
+
+if TYPE_CHECKING:
+    from ingestion.lake.tables import Lake
+
+
+def drop_days(task: Task) -> Iterator[Action]:
+    """Drop the days of events that are past keeping and guarded by nothing."""
+    from fleetflow.lake import open_lake
+    from ingestion.lake.read import days
+    from quality.reconcile.lake import read_books
+
+    lake, before = open_lake(task.settings), task.before("lake").date()
+    with connect(task.settings.dsn("loader"), autocommit=True) as conn:
+        for feed in FEEDS:
+            if lake.find(feed) is None:
+                continue
+            known = days(lake, feed)
+            for day in [found for found in known if found.day < before]:
+                start = datetime(day.day.year, day.day.month, day.day.day, tzinfo=UTC)
+                subject = f"lake.{feed} {day.day.isoformat()}"
+                said, announced = read_books(conn, feed)
+                row = conn.execute(
+                    "select coalesce(ops.unverified(%(feed)s, %(end)s), ops.held_by(%(feed)s, %(start)s, %(end)s))",
+                    {"feed": feed, "start": start, "end": start + timedelta(days=1)},
+                ).fetchone()
+                refusal = row[0] if row and row[0] else "a compaction is at work" if announced else None
+                if refusal:
+                    yield task.keep(
+                        conn, Action("lake", subject, "refused", refusal, day.rows, day.size_bytes)
+                    )
+                    continue
+                told = max(sum(found.rows for found in days(lake, feed)) - said, 0)
+                done = Action(
+                    "lake",
+                    subject,
+                    "dropped",
+                    "past its days",
+                    day.rows - min(told, day.rows),
+                    day.size_bytes,
+                )
+                if task.dry_run or done.row_count:
+                    done = task.keep(conn, done)
+                task.step("lake told")
+                if not task.dry_run:
+                    _delete_day(lake, feed, start)
+                    task.step("lake dropped")
+                yield done
+
+
+def _delete_day(lake: Lake, feed: str, start: datetime) -> None:
+    """Take a day's files out of the newest snapshot, in one commit; they go when that snapshot's forerunners expire."""
+    from pyiceberg.expressions import And, GreaterThanOrEqual, LessThan
+
+    table, column = lake.table(feed), lake.feeds[feed].event_time
+    end = start + timedelta(days=1)
+    table.delete(And(GreaterThanOrEqual(column, start.isoformat()), LessThan(column, end.isoformat())))

@@ -1,0 +1,166 @@
+"""Retention with a moved clock, over raw objects, landing, the lake and the marts; guarded, held, dry, killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from multiprocessing import get_context
+from typing import Any
+
+import pytest
+
+from fleetflow.lake import open_lake
+from fleetflow.local.stack import running
+from fleetflow.retention import Action, Policy, add_hold, list_holds, release_hold, run_retention
+from fleetflow.runtime import connect
+from ingestion.lake.read import days
+from tests.integration.reconcile_stack import ReconcileStack
+
+GPS, STATUS = "gps_location", "shipment_event"
+TODAY = datetime.now(UTC).date()
+LATER = TODAY + timedelta(days=1200)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReconcileStack]:
+    with running(
+        tmp_path_factory.mktemp("retention"), ("postgres", "aws"), env={"FLEETFLOW_KINESIS_LIMITS": "0"}
+    ) as settings:
+        filled = ReconcileStack(settings)
+        filled.fill("r", 12)
+        yield filled
+
+
+def run(stack: ReconcileStack, as_of: date = LATER, **options: Any) -> list[Action]:
+    return list(run_retention(stack.settings, as_of=as_of, **options))
+
+
+def state(stack: ReconcileStack) -> dict[str, Any]:
+    """Everything that retention may touch, counted."""
+    with connect(stack.settings.dsn("owner"), autocommit=True) as conn:
+        tables = [
+            name
+            for (name,) in conn.execute(
+                "select format('%I.%I', schemaname, tablename) from pg_tables where schemaname in ('landing', 'marts')"
+                " or tablename in ('int_shipment_life', 'int_shipment_status_history', 'retention_action')"
+                " order by 1"
+            ).fetchall()
+        ]
+        counts = {t: conn.execute(f"select count(*) from {t}".encode()).fetchall()[0][0] for t in tables}
+    lake = open_lake(stack.settings)
+    rows = {feed: sum(day.rows for day in days(lake, feed)) for feed in (GPS, STATUS)}
+    return {"objects": stack.objects(), "lake": rows, **counts}
+
+
+def test_nothing_goes_while_nothing_is_reconciled(stack: ReconcileStack) -> None:
+    before = state(stack)
+    actions = run(stack)
+    refused = {a.area: a for a in actions if a.action == "refused"}
+    assert set(refused) == {"landing", "raw", "lake", "marts"}
+    assert all("not reconciled" in action.reason for action in refused.values())
+    after = state(stack)
+    kept = {name for name in before if "20" not in name and name != "ops.retention_action"}
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+    stored = stack.sql("select area, reason from ops.retention_action where action = 'refused'")
+    assert {area for area, _ in stored} == {"landing", "raw", "lake", "marts"}
+
+
+def test_what_is_not_transformed_and_not_in_the_lake_stays(stack: ReconcileStack) -> None:
+    stack.check("day")
+    stack.execute(
+        "insert into ops.pending_batch (pipeline, batch_id) select 'shipments', batch_id from ops.batch"
+        " where feed = 'shipment_event'",
+        "create table ops.put_aside as select * from ops.lake_commit",
+        "delete from ops.lake_commit",
+    )
+    try:
+        reasons = {(a.area, a.subject.split("/")[1] if "/" in a.subject else a.subject): a.reason
+                   for a in run(stack, dry_run=True) if a.action == "would refuse"}  # fmt: skip
+    finally:
+        stack.execute(
+            "delete from ops.pending_batch",
+            "insert into ops.lake_commit select * from ops.put_aside",
+            "drop table ops.put_aside",
+        )
+    assert "not in the lake: 1 batches" in reasons["raw", GPS]
+    assert "not transformed: 1 batches wait for shipments" in reasons["raw", STATUS]
+    assert "not transformed" in reasons["marts", "marts.fct_shipment"]
+
+
+def test_a_legal_hold_keeps_what_it_names_and_is_released(stack: ReconcileStack) -> None:
+    stack.check("day")
+    with connect(stack.settings.dsn("ops")) as conn:
+        hold = add_hold(conn, "case 7", "tester", feed=GPS, from_at=datetime(2020, 1, 1, tzinfo=UTC))
+        tenant = add_hold(conn, "case 8", "tester", tenant="acme", feed=STATUS)
+        other = add_hold(conn, "elsewhere", "tester", tenant="nobody", feed="fuel_purchase")
+    found = {(a.area, a.subject.split("/")[1] if a.area == "raw" else a.subject): (a.action, a.reason)
+             for a in run(stack, dry_run=True)}  # fmt: skip
+    assert found["raw", GPS] == ("would refuse", f"legal hold {hold}: case 7")
+    assert found["raw", STATUS] == ("would refuse", f"legal hold {tenant}: case 8")
+    assert found["marts", "marts.fct_shipment"] == ("would refuse", f"legal hold {tenant}: case 8")
+    with connect(stack.settings.dsn("ops")) as conn:
+        for number in (hold, tenant, other):
+            release_hold(conn, number, "tester")
+        assert list_holds(conn) == []
+        assert len(list_holds(conn, released=True)) == 3
+
+
+def test_a_dry_run_says_all_and_changes_nothing(stack: ReconcileStack) -> None:
+    stack.check("day")
+    before = state(stack)
+    actions = run(stack, dry_run=True)
+    assert state(stack) == before
+    assert {a.action for a in actions} == {"would drop"}
+    assert {a.area for a in actions} == {"landing", "raw", "lake", "marts"}
+    assert next(a.row_count for a in actions if a.area == "marts") == 12
+    assert sum(a.row_count or 0 for a in actions if a.area == "raw") == 50 + 72
+
+
+def test_what_is_young_is_not_touched(stack: ReconcileStack) -> None:
+    stack.check("day")
+    old = Policy()
+    for area, kept in (("raw", old.raw), ("lake", old.lake), ("marts", old.marts), ("landing", old.landing)):
+        assert run(stack, TODAY + timedelta(days=kept - 1), areas=[area]) == []
+        assert run(stack, TODAY + timedelta(days=kept + 2), areas=[area], dry_run=True) != []
+
+
+STEPS = ["landing day", "landing day done", "raw marked", "raw deleted", "lake told", "lake dropped", "marts chunk",
+         "marts chunk done"]  # fmt: skip
+
+
+def test_killed_at_every_step_and_run_again_it_drops_all_and_counts_it_once(stack: ReconcileStack) -> None:
+    stack.check("day")
+    stack.execute("truncate ops.retention_action")
+    for step in STEPS:
+
+        def die(at: str, step: str = step) -> None:
+            if at == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        process = get_context("fork").Process(target=lambda die=die: run(stack, step=die))
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL, f"{step} was never reached"
+    run(stack)
+    left = state(stack)
+    assert left["objects"] == []
+    assert left["lake"] == {GPS: 0, STATUS: 0}
+    assert (left["marts.fct_shipment"], left["intermediate.int_shipment_life"]) == (0, 0)
+    assert left["intermediate.int_shipment_status_history"] == 0
+    assert left[f"landing.{GPS}"] == left[f"landing.{STATUS}"] == 0
+    dropped = dict(
+        stack.sql(
+            "select area, sum(row_count) from ops.retention_action where action = 'dropped' and area <> 'ledger'"
+            " and row_count > 0 group by 1"
+        )
+    )
+    assert dropped == {"landing": 122, "raw": 122, "lake": 122, "marts": 12}
+    assert run(stack) == []
+
+
+def test_what_retention_dropped_is_no_loss(stack: ReconcileStack) -> None:
+    """The windows of dropped data still hold: retention said what it took, and the lake's books agree."""
+    found = stack.check_all()
+    assert [stack.words(a) for a in found if a.differences] == []
