@@ -77,6 +77,20 @@ def backfill(
         _print(run_bench(settings, rows, [int(days) for days in units.split(",")], in_flight), as_json)
 
 
+@group.command()
+def cdc(
+    changes: Annotated[
+        int, typer.Option(min=10_000, help="Changes of the first pull; the second has twice as many.")
+    ] = 500_000,
+    as_json: AsJson = False,
+) -> None:
+    """Changes a second from the order database's log into the mirrors, against a bare peek of them."""
+    from fleetflow.bench.cdc import run_bench
+
+    with _postgres() as settings:
+        _print(run_bench(settings, changes), as_json)
+
+
 @contextmanager
 def _home() -> Iterator[Path]:
     import tempfile

@@ -25,7 +25,7 @@ from ingestion.landing.ledger import BatchEntry, Cut, Ledger, copy_rows, write_e
 
 SOURCE = "backfill"
 # A claim takes a bounded number of backfilled rows beside the live ones, so batches have to be smaller than that.
-ROWS_PER_BATCH = 100_000
+ROWS_PER_BATCH = 50_000
 
 # The pipelines that make tables of a feed. The lake is not one: what is queued again is in it, or comes from it.
 _PIPELINES = "select pipeline from ops.pipeline_feed where feed = %(feed)s and pipeline <> 'lake'"

@@ -54,6 +54,7 @@ class Applier:
     _layouts: dict[str, Layout] = field(default_factory=dict)
     _relations: dict[int, Relation] = field(default_factory=dict)
     _bound: dict[int, Stage] = field(default_factory=dict)
+    _plain: dict[bytes, tuple[Stage, Tally]] = field(default_factory=dict)
     _stages: dict[str, Stage] = field(default_factory=dict)
     _begin: Begin = field(default_factory=lambda: Begin(0, 0))
     _sequence: int = 0
@@ -67,6 +68,7 @@ class Applier:
                 must stop. PublicationError: the stream brings a table or a column that may not be mirrored.
         """
         self._layouts = ledger.read_layouts(self.warehouse, self.slot)
+        self.warehouse.execute("set local work_mem = '64MB'")
         with self._lane:
             return self._run(messages)
 
@@ -85,7 +87,7 @@ class Applier:
         kind = data[0]
         if kind in (pgoutput.INSERT, pgoutput.UPDATE, pgoutput.DELETE):
             if not self._skipping:
-                self._change(kind, pgoutput.read_change(data))
+                self._change(kind, data)
         elif kind == pgoutput.BEGIN:
             self._begin, self._sequence = pgoutput.read_begin(data), 0
             self._skipping = self._begin.lsn < self.applied
@@ -96,12 +98,32 @@ class Applier:
             relation = pgoutput.read_relation(data)
             self._relations[relation.oid] = relation
             self._bound.pop(relation.oid, None)
+            self._plain.pop(data[1:5], None)
         elif kind == pgoutput.TRUNCATE and not self._skipping:
             for oid in pgoutput.read_truncate(data):
                 self._truncate(self._stage(oid))
         return True
 
-    def _change(self, kind: int, change: Change) -> None:
+    def _change(self, kind: int, data: bytes) -> None:
+        """Stage a change: as it came, if its message is one row and no more, else decoded."""
+        form = data[5]
+        if form == pgoutput.NEW or (kind == pgoutput.DELETE and form == pgoutput.KEY):
+            stage, tally = self._plain.get(data[1:5]) or self._bind_plain(data[1:5])
+            self._sequence += 1
+            if kind == pgoutput.DELETE:
+                stage.add_gone(self._begin, self._sequence, data)
+            else:
+                stage.add_plain(b"i" if kind == pgoutput.INSERT else b"u", self._begin, self._sequence, data)
+            tally.last = self._begin
+        else:
+            self._decoded(kind, pgoutput.read_change(data))
+
+    def _bind_plain(self, relation: bytes) -> tuple[Stage, Tally]:
+        stage = self._stage(int.from_bytes(relation))
+        self._plain[relation] = stage, self.tallies[stage.table.entity]
+        return self._plain[relation]
+
+    def _decoded(self, kind: int, change: Change) -> None:
         stage = self._bound.get(change.relation) or self._stage(change.relation)
         new, old = change.new, change.old
         if new is None:
@@ -165,6 +187,7 @@ class Applier:
         table = read_mirror(self.warehouse, entity)
         stage = Stage(self.warehouse, self._lane, table, layout, self.tallies[entity].batch_id)
         self._stages[entity] = stage
+        self._plain.clear()
         return stage
 
     def _follow(self, entity: str, layout: Layout) -> None:

@@ -11,7 +11,7 @@ from struct import Struct
 from typing import NamedTuple
 
 BEGIN, COMMIT, RELATION, INSERT, UPDATE, DELETE, TRUNCATE = b"BCRIUDT"
-_KEY, _OLD, _NEW = b"KON"
+KEY, OLD, NEW = b"KON"
 _NULL, _KEPT, _TEXT = b"nut"
 
 NULL_FIELD = b"\xff\xff\xff\xff"
@@ -110,14 +110,14 @@ def read_change(data: bytes) -> Change:
     """
     (relation,) = _U32.unpack_from(data, 1)
     form = data[5]
-    if form == _NEW:
+    if form == NEW:
         return Change(relation, read_tuple(data, 6)[0], None)
-    if form not in (_KEY, _OLD):
+    if form not in (KEY, OLD):
         raise ProtocolError(f"a change of relation {relation} starts with {form:#x}, expected one of N, K, O")
     old, offset = read_tuple(data, 6)
     if data[0] == DELETE:
-        return Change(relation, None, old, form == _KEY)
-    return Change(relation, read_tuple(data, offset + 1)[0], old, form == _KEY)
+        return Change(relation, None, old, form == KEY)
+    return Change(relation, read_tuple(data, offset + 1)[0], old, form == KEY)
 
 
 def read_tuple(data: bytes, offset: int) -> tuple[Tuple, int]:

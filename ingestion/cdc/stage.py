@@ -12,13 +12,15 @@ from functools import partial
 from struct import Struct
 from typing import Any
 
+import numpy as np
 import psycopg
 from psycopg import sql
 
+from ingestion.cdc.encode import encode_rows
 from ingestion.cdc.lane import Lane
 from ingestion.cdc.layout import Layout
 from ingestion.cdc.mirror import MirrorTable, identifiers
-from ingestion.cdc.pgoutput import NULL_FIELD, Begin, Tuple
+from ingestion.cdc.pgoutput import NULL_FIELD, Begin, Tuple, read_tuple
 from ingestion.cdc.resolve import resolve
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -32,14 +34,25 @@ _HEAD = Struct(">hiqi1siqiQiq")
 _LENGTH = Struct(">i")
 _OWN = 6
 
-# In the order of the key, because inserting into an index is cheapest that way.
-_WRITE_HISTORY = """
-insert into {history} ({columns}, _op, _lsn, _seq, _committed_at, batch_id)
-select {casts}, _op, _lsn, _seq, _committed_at, {batch} from {stage} order by {key}, _n
-"""
-_WRITE_CURRENT = """
+# The same, as an array of them; what was kept stands last, for its length differs.
+_HEADS = [
+    ("fields", ">i2"), ("n_size", ">i4"), ("n", ">i8"), ("op_size", ">i4"), ("op", "S1"), ("seq_size", ">i4"),
+    ("seq", ">i8"), ("lsn_size", ">i4"), ("lsn", ">u8"), ("us_size", ">i4"), ("us", ">i8"),
+]  # fmt: skip
+
+# Each value is read from its text once, and the rows are sorted once: in the order of the key, because inserting into
+# an index is cheapest that way.
+_WRITE = """
+with typed as materialized (
+    select {typed}, _op, _lsn, _seq, _committed_at,
+        lead(_n) over (partition by {key} order by _n) is null as _is_last
+    from {stage}
+), remembered as (
+    insert into {history} ({columns}, _op, _lsn, _seq, _committed_at, batch_id)
+    select {staged}, _op, _lsn, _seq, _committed_at, {batch} from typed
+)
 insert into {current} ({columns}, {own})
-select distinct on ({key}) {casts}, _lsn, _committed_at, _op = 'd', {batch} from {stage} order by {key}, _n desc
+select {staged}, _lsn, _committed_at, _op = 'd', {batch} from typed where _is_last
 on conflict ({conflict}) do update set {assignments}
 """
 
@@ -61,6 +74,9 @@ class Stage:
         self._width = len(layout.columns)
         self._fields = _OWN + self._width
         self._rows: list[bytes] = []
+        self._plain: list[tuple[bytes, bytes, int, Begin, int]] = []
+        self._gone: list[tuple[bytes, bytes, int, Begin, int]] = []
+        self._others = tuple(i for i in range(self._width) if i not in self.key)
         self._bytes = 0
         self._staged = 0
         self._applied = 0
@@ -82,8 +98,28 @@ class Stage:
     def add(self, operation: bytes, begin: Begin, sequence: int, row: Tuple) -> None:
         """Take one version of a row; `sequence` counts the changes of its transaction."""
         self._staged += 1
+        self._encode(operation, begin, sequence, row, self._staged)
+        self._spill()
+
+    def add_plain(self, operation: bytes, begin: Begin, sequence: int, message: bytes) -> None:
+        """Take a message that holds one new row and nothing else; it is decoded with thousands of others."""
+        self._staged += 1
+        self._plain.append((message, operation, sequence, begin, self._staged))
+        self._bytes += len(message)
+        if self._bytes >= BUFFER_BYTES:
+            self._spill()
+
+    def add_gone(self, begin: Begin, sequence: int, message: bytes) -> None:
+        """Take a message of a deletion that holds the row's key."""
+        self._staged += 1
+        self._gone.append((message, b"d", sequence, begin, self._staged))
+        self._bytes += len(message)
+        if self._bytes >= BUFFER_BYTES:
+            self._spill()
+
+    def _encode(self, operation: bytes, begin: Begin, sequence: int, row: Tuple, number: int) -> None:
         head = _HEAD.pack(
-            self._fields, 8, self._staged, 1, operation, 8, sequence, 8, begin.lsn, 8, begin.committed_us
+            self._fields, 8, number, 1, operation, 8, sequence, 8, begin.lsn, 8, begin.committed_us
         )
         kept = NULL_FIELD
         if row.kept:
@@ -92,6 +128,29 @@ class Stage:
         encoded = b"".join((head, kept, *row.fields))
         self._rows.append(encoded)
         self._bytes += len(encoded)
+
+    def _encode_many(self, waiting: list[tuple[bytes, bytes, int, Begin, int]], kept: bytes) -> None:
+        """Encode messages at once; those that hold more than text and nulls are encoded one by one."""
+        messages = [entry[0] for entry in waiting]
+        heads = np.empty(len(waiting), np.dtype([*_HEADS, ("kept", f"V{len(kept)}")]))
+        heads["fields"] = self._fields
+        for name, size in (("n_size", 8), ("op_size", 1), ("seq_size", 8), ("lsn_size", 8), ("us_size", 8)):
+            heads[name] = size
+        heads["op"] = [entry[1] for entry in waiting]
+        heads["seq"] = [entry[2] for entry in waiting]
+        heads["lsn"] = [entry[3].lsn for entry in waiting]
+        heads["us"] = [entry[3].committed_us for entry in waiting]
+        heads["n"] = [entry[4] for entry in waiting]
+        heads["kept"] = np.void(kept)
+        encoded, left_out = encode_rows(messages, heads, self._width)
+        self._rows += encoded
+        for place in left_out:
+            message, operation, sequence, begin, number = waiting[place]
+            row = read_tuple(message, 6)[0]
+            self._encode(operation, begin, sequence, self.gone(row) if operation == b"d" else row, number)
+
+    def _spill(self) -> None:
+        """Pass on a buffer that is full, and a segment that is large enough."""
         if self._bytes >= BUFFER_BYTES:
             self._copy()
             if self._staged >= SEGMENT_CHANGES:
@@ -103,7 +162,7 @@ class Stage:
 
     def gone(self, row: Tuple) -> Tuple:
         """A deleted row of which only the key is known: everything else is kept from the version before."""
-        return Tuple(row.fields, tuple(i for i in range(self._width) if i not in self.key))
+        return Tuple(row.fields, self._others)
 
     def apply(self) -> int:
         """Apply what is left to history and current; return the number of changes since the last call."""
@@ -115,6 +174,12 @@ class Stage:
 
     def _copy(self) -> None:
         """Hand the buffer to the lane."""
+        if self._plain:
+            self._encode_many(self._plain, NULL_FIELD)
+        if self._gone:
+            self._kept.update(self._others)
+            self._encode_many(self._gone, _mask(self._others, self._width) if self._others else NULL_FIELD)
+        self._plain, self._gone = [], []
         rows, self._rows, self._bytes = self._rows, [], 0
         if rows:
             self._lane.submit(partial(self._copy_rows, rows))
@@ -137,7 +202,7 @@ class Stage:
     def _write_segment(self, kept: list[int]) -> None:
         if kept:
             resolve(self._warehouse, self._parts, self.layout.names, kept)
-        for statement in (_WRITE_HISTORY, _WRITE_CURRENT, "truncate {stage}"):
+        for statement in (_WRITE, "truncate {stage}"):
             self._warehouse.execute(sql.SQL(statement).format(**self._parts))
 
     def _sql_parts(self) -> dict[str, sql.Composable | int]:
@@ -152,7 +217,10 @@ class Stage:
         same_key = [sql.SQL("held.{} = t.{}").format(sql.Identifier(names[i]), casts[i]) for i in self.key]
         return {
             "stage": self._name, "current": current, "history": self.table.history, "batch": self.batch_id,
-            "columns": identifiers(names), "own": identifiers(own), "casts": sql.SQL(", ").join(casts),
+            "columns": identifiers(names), "own": identifiers(own), "typed": sql.SQL(", ").join(
+                sql.SQL("{} as {}").format(cast, _column(i)) for i, cast in enumerate(casts)
+            ),
+            "staged": sql.SQL(", ").join(map(_column, range(self._width))),
             "key": sql.SQL(", ").join(casts[i] for i in self.key), "conflict": identifiers(self.table.key),
             "assignments": sql.SQL(", ").join(assignments), "same_key": sql.SQL(" and ").join(same_key),
         }  # fmt: skip
