@@ -20,6 +20,7 @@ from domain.contracts.model import Choice, Column, Feed, Float, Integer, Rule, T
 from domain.contracts.wire import EARLIEST, EARLIEST_MS, FUTURE_TOLERANCE_S, NUL_CHARACTER
 from ingestion.partners.binding import Binding
 from ingestion.partners.block import RAW_BYTES, Block, LineRefusal
+from ingestion.partners.doubts import LayoutDoubt
 from ingestion.partners.extras import write_extras
 from ingestion.partners.fingerprints import Hasher, content_hash
 from ingestion.partners.instants import InstantReader
@@ -75,11 +76,22 @@ class Converter:
         self._recorded_us = _microseconds(recorded_at)
         self._latest_us = _microseconds(arrived_at) + FUTURE_TOLERANCE_S * 1_000_000
         self._hasher = Hasher(declaration.name)
+        late_us = int(declaration.late_after.total_seconds() * 1_000_000)
+        self._doubts = {
+            name: LayoutDoubt(column.times.layouts, self._recorded_us, late_us)
+            for name, column in declaration.columns.items()
+            if isinstance(self.feed.column(name).type, Timestamp)
+        }
         self._instants = {
             name: InstantReader(column.times, cell_layouts)
             for name, column in declaration.columns.items()
             if isinstance(self.feed.column(name).type, Timestamp)
         }
+
+    @property
+    def doubts(self) -> dict[str, str]:
+        """Columns of times whose days and months seem to have changed places, in words."""
+        return {name: words for name, doubt in self._doubts.items() if (words := doubt.words)}
 
     def close(self) -> None:
         """Let go of what the conversion holds."""
@@ -159,6 +171,7 @@ class Converter:
 
     def _time(self, texts: pa.Array, column: ColumnMap, verdicts: Verdicts) -> pa.Array:
         found = self._instants[column.name].read(texts)
+        self._doubts[column.name].look(texts)
         self.layouts.setdefault(column.name, set()).update(found.layouts)
         for rows, rule, words in found.refused:
             verdicts.refuse(rows, rule, _saying(column.name, texts, words))

@@ -7,7 +7,7 @@ missing column, which no approval can bring.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ingestion.partners.binding import Binding
 from ingestion.partners.faults import Cause, FileFault
@@ -72,6 +72,7 @@ def judge(
     seen: ObservedSchema,
     known: Sequence[KnownSchema],
     spool: Spool,
+    doubts: Mapping[str, str],
     approved: bool,
 ) -> tuple[ObservedSchema, SchemaDiff | None]:
     """Return the schema as it is to be recorded and, where it is new, how it differs from the newest known one.
@@ -83,12 +84,18 @@ def judge(
         raise FileFault(Cause.MISSING_COLUMN, missing_words(declaration, binding), schema=seen)
     taken = [one for one in known if one.state != "held"]
     newest = max(taken, key=lambda one: one.version, default=None)
-    schema = seen.widened_by(newest.schema) if newest else seen
+    schema = seen.widened_by(newest.schema).marked_by(newest.schema) if newest else seen
     fresh = schema.fingerprint not in {one.schema.fingerprint for one in taken}
     diff = compare(schema, newest) if fresh else None
     lines = spool.accepted + spool.rejected
     if approved:
         return schema, diff
+    if doubts:
+        words = "; ".join(f"{name}: {said}" for name, said in doubts.items())
+        words += "; change columns.<column>.layouts, or approve if the file is right as declared"
+        raise FileFault(
+            Cause.CHANGED_MEANING, words, schema=schema, diff=diff, lines=lines, rejected=spool.rejected
+        )
     if diff is not None and diff.breaking:
         words = "; ".join(change.words for change in diff.breaking)
         moved = all(change.kind == "shifted" for change in diff.breaking)

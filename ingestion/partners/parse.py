@@ -124,10 +124,11 @@ def _read(
             late += converted.recorded_late
             spool.add(converted.table, converted.refused)
         schema = observer.schema(converter.layouts)
+        doubts = converter.doubts
     lines = spool.accepted + spool.rejected
     opened.check_end(lines, approved)
     check_rows(facts.promised_lines, lines)
-    schema, diff = judge(declaration, binding, schema, known, spool, approved)
+    schema, diff = judge(declaration, binding, schema, known, spool, doubts, approved)
     return Parsed(
         spool.rows_path,
         spool.refusals_path,

@@ -77,6 +77,20 @@ class ObservedSchema:
             tuple(_widened(c, before[c.name]) if c.name in before else c for c in self.columns)
         )
 
+    def marked_by(self, known: ObservedSchema) -> ObservedSchema:
+        """Return this schema with the shapes of values that moved to other columns as part of how they are written.
+
+        So a file whose values moved is of a new version, and once that is approved, the next one like it is of it.
+        """
+        before = {column.name: column for column in known.columns}
+        moved = {change.column for change in _moved(before, {column.name: column for column in self.columns})}
+        return ObservedSchema(
+            tuple(
+                replace(c, written=tuple(sorted({*c.written, f"as {c.shape}"}))) if c.name in moved else c
+                for c in self.columns
+            )
+        )
+
 
 @dataclass(frozen=True)
 class KnownSchema:
