@@ -91,6 +91,36 @@ def cdc(
         _print(run_bench(settings, changes), as_json)
 
 
+@group.command()
+def compaction(
+    rows: Annotated[int, typer.Option(min=25_000, help="Rows in raw objects.")] = 8_000_000,
+    runs: Annotated[int, typer.Option(min=1, help="Runs; the median counts.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Rows a second from raw objects to Iceberg, against a bare Parquet write of the same rows."""
+    from fleetflow.bench.compaction import run_bench
+
+    with _postgres() as settings:
+        _print(run_bench(settings, rows, runs), as_json)
+
+
+@group.command()
+def partner(
+    rows: Annotated[int, typer.Option(min=1000, help="Lines of the file.")] = 1_000_000,
+    runs: Annotated[int, typer.Option(min=1, help="Runs; the median counts.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Rows a second of a partner's CSV from SFTP to landing, against a bare COPY of the parsed rows."""
+    from fleetflow.bench.partner import run_bench, write_declaration
+    from fleetflow.local.stack import running
+
+    with _home() as home:
+        write_declaration(home / "declared")
+        env = {"FLEETFLOW_PARTNERS_DIR": str(home / "declared")}
+        with running(home, ("postgres", "sftp"), env=env) as settings:
+            _print(run_bench(settings, rows, runs), as_json)
+
+
 @contextmanager
 def _home() -> Iterator[Path]:
     import tempfile
