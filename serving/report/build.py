@@ -22,17 +22,22 @@ from serving.report.model import (
     Health,
     Lane,
     MorningReport,
+    OpenWindow,
+    Reconciliation,
     RejectCount,
+    RepairedWindow,
     Risks,
     RiskyShipment,
     RunCounts,
     SlaRow,
     TransformRun,
+    VerifiedFeed,
 )
 
 PIPELINE = "shipments"
 LANES_SHOWN = 8
 RISKS_READ = 50_000
+WINDOWS_SHOWN = 8
 
 Connection = psycopg.Connection[Any]
 
@@ -107,6 +112,18 @@ class _Reader:
             failed_checks=tuple(FailedCheck(*row) for row in self.rows(sql.FAILED_CHECKS)),
             checks_total=self.rows(sql.CHECKS_TOTAL)[0][0],
             cdc=tuple(CdcPull(*row) for row in self.rows(sql.CDC)),
+            reconciliation=self.reconciliation(),
+        )
+
+    def reconciliation(self) -> Reconciliation:
+        open_rows = self.rows(sql.OPEN_WINDOWS, limit=WINDOWS_SHOWN)
+        repaired = self.rows(sql.REPAIRED_WINDOWS, limit=WINDOWS_SHOWN)
+        return Reconciliation(
+            feeds=tuple(VerifiedFeed(*row) for row in self.rows(sql.VERIFIED)),
+            open=tuple(OpenWindow(*row[:5], tuple(row[5]), row[6]) for row in open_rows),
+            open_total=open_rows[0][7] if open_rows else 0,
+            repaired=tuple(RepairedWindow(*row[:4], tuple(row[4])) for row in repaired),
+            checked_at=self.rows(sql.RECONCILED_AT)[0][0],
         )
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from serving.report.model import Health, MorningReport
-from serving.report.wording import clock, count, minutes, percent, seconds, size, some
+from serving.report.wording import clock, count, label, minutes, percent, seconds, size, some
 
 FRESHNESS_LIMIT_S = 180.0
 RUN_AGE_LIMIT_MIN = 15.0
@@ -19,6 +19,7 @@ PENDING_AGE_LIMIT_MIN = 5.0
 REJECT_SHARE_LIMIT = 0.01
 CDC_AGE_LIMIT_MIN = 30.0
 CDC_RETAINED_LIMIT = 1 << 30
+VERIFIED_AGE_LIMIT_MIN = 180.0
 
 
 class Level(StrEnum):
@@ -48,6 +49,7 @@ def findings(report: MorningReport) -> list[Finding]:
         _transform(health, as_of),
         _freshness(health),
         _checks(health),
+        _reconciliation(health, as_of),
     ]
 
 
@@ -138,3 +140,19 @@ def _checks(health: Health) -> Finding:
     warnings = len(failing) - len(errors)
     words = f"{some(len(errors), 'error')} and {some(warnings, 'warning')} now, {count(recovered)} recovered."
     return Finding(aspect, level, f"{count(len(failing))} of {count(health.checks_total)} fail", words)
+
+
+def _reconciliation(health: Health, as_of: datetime) -> Finding:
+    aspect, found = "Reconciliation", health.reconciliation
+    if found.open_total:
+        worst = found.open[0]
+        words = f"{some(found.open_total, 'closed window')} not adding up, the newest of {label(worst.feed)}."
+        return Finding(aspect, Level.BAD, f"{count(found.open_total)} open", words)
+    hours = [feed.hours_through for feed in found.feeds if feed.hours_through is not None]
+    if found.checked_at is None or not hours:
+        return Finding(aspect, Level.WARN, "none", "No closed hour was reconciled yet.")
+    through, repairs = min(hours), some(len(found.repaired), "window")
+    age = _age_min(through, as_of)
+    level = Level.WARN if age > VERIFIED_AGE_LIMIT_MIN else Level.OK
+    words = f"Every feed adds up on every arm until then; {repairs} repaired in 24 hours."
+    return Finding(aspect, level, f"through {clock(through, as_of)}", words)

@@ -218,6 +218,51 @@ class CdcPull:
 
 
 @dataclass(frozen=True)
+class VerifiedFeed:
+    """How far one feed adds up on every arm, by closed hours and by closed days; None where nothing is verified."""
+
+    feed: str
+    hours_through: datetime | None
+    days_through: datetime | None
+    open: int
+
+
+@dataclass(frozen=True)
+class OpenWindow:
+    """A closed hour or day whose arms do not agree, or could not be counted; `words` are its first differences."""
+
+    feed: str
+    grain: str
+    start: datetime
+    verdict: str
+    attempts: int
+    words: tuple[str, ...]
+    differences: int
+
+
+@dataclass(frozen=True)
+class RepairedWindow:
+    """A closed hour or day that was repaired in the last 24 hours and adds up since."""
+
+    feed: str
+    grain: str
+    start: datetime
+    repaired_at: datetime
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """What the reconciliation found: how far all is verified, what is open, what was repaired."""
+
+    feeds: tuple[VerifiedFeed, ...] = ()
+    open: tuple[OpenWindow, ...] = ()
+    open_total: int = 0
+    repaired: tuple[RepairedWindow, ...] = ()
+    checked_at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Health:
     """The state of the data that the report rests on, over the 24 hours before the report's moment."""
 
@@ -228,6 +273,7 @@ class Health:
     failed_checks: tuple[FailedCheck, ...] = ()
     checks_total: int = 0
     cdc: tuple[CdcPull, ...] = ()
+    reconciliation: Reconciliation = Reconciliation()
 
 
 @dataclass(frozen=True)

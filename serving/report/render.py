@@ -202,6 +202,7 @@ def _environment() -> jinja2.Environment:
         wording.usual_count,
         wording.day,
         wording.clock,
+        wording.through_day,
         wording.label,
         wording.opening,
     )

@@ -254,6 +254,53 @@ having bool_or(not passed)
 order by 7 desc, 4, 8 desc, 1, 2, 3
 """
 
+VERIFIED = """
+with known as (
+    select feed from ops.verified_through
+    union
+    select feed from ops.reconciliation where checked_at > %(since)s
+)
+
+select
+    known.feed,
+    max(v.verified_through) filter (where v.grain = 'hour') as hours_through,
+    max(v.verified_through) filter (where v.grain = 'day') as days_through,
+    (
+        select count(*) from ops.reconciliation_standing as s
+        where s.feed = known.feed and s.verdict not in ('passed', 'repaired')
+    ) as open
+from known
+left join ops.verified_through as v on known.feed = v.feed
+group by known.feed
+order by known.feed
+"""
+
+OPEN_WINDOWS = """
+select
+    feed,
+    grain,
+    window_start,
+    verdict,
+    attempt,
+    array(select d ->> 'words' from jsonb_array_elements(differences) with ordinality as l (d, n) order by n limit 3),
+    jsonb_array_length(differences),
+    count(*) over () as total
+from ops.reconciliation_standing
+where verdict not in ('passed', 'repaired') and checked_at <= %(as_of)s
+order by window_start desc, feed, grain
+limit %(limit)s
+"""
+
+REPAIRED_WINDOWS = """
+select feed, grain, window_start, checked_at, array(select jsonb_array_elements_text(repairs))
+from ops.reconciliation_standing
+where verdict = 'repaired' and checked_at > %(since)s and checked_at <= %(as_of)s
+order by checked_at desc, feed, grain
+limit %(limit)s
+"""
+
+RECONCILED_AT = "select max(checked_at) from ops.reconciliation where checked_at <= %(as_of)s"
+
 # A slot that was last pulled a week ago is gone, not late.
 CDC = """
 select distinct on (slot) slot, started_at, seconds, changes, lag_bytes, retained_bytes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 NOT_KNOWN = "n/a"
 MINUS = "\N{MINUS SIGN}"
@@ -104,6 +104,14 @@ def clock(value: datetime | None, today: datetime | None = None) -> str:
     if today is not None and value.date() == today.date():
         return f"{value:%H:%M}"
     return f"{value.day} {_MONTHS[value.month - 1]} {value:%H:%M}"
+
+
+def through_day(end: datetime | None) -> str:
+    """Return the last day before the end of one, as "19 Nov"."""
+    if end is None:
+        return NOT_KNOWN
+    last = end - timedelta(microseconds=1)
+    return f"{last.day} {_MONTHS[last.month - 1]}"
 
 
 def label(name: str) -> str:

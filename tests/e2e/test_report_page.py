@@ -81,7 +81,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             ),
         ),
         exceptions=tuple(replace(e, reason=long) for e in full.exceptions),
-        health=replace(full.health, cdc=tuple(replace(c, slot=long) for c in full.health.cdc)),
+        health=replace(
+            full.health,
+            cdc=tuple(replace(c, slot=long) for c in full.health.cdc),
+            reconciliation=samples.differing(),
+        ),
     )
     found = {"full": publish(full, directory, None, "").path}
     for name, report in (("empty", empty), ("wide", wide)):

@@ -16,12 +16,16 @@ from serving.report.model import (
     Health,
     Lane,
     MorningReport,
+    OpenWindow,
+    Reconciliation,
     RejectCount,
+    RepairedWindow,
     Risks,
     RiskyShipment,
     RunCounts,
     SlaRow,
     TransformRun,
+    VerifiedFeed,
 )
 
 DAY = date(2026, 11, 19)
@@ -167,6 +171,63 @@ def healthy() -> Health:
         ),
         checks_total=23,
         cdc=(CdcPull("fleetflow_orders", AS_OF - timedelta(minutes=2), 0.8, 1_412, 18_432, 3 << 20),),
+        reconciliation=verified(),
+    )
+
+
+def verified() -> Reconciliation:
+    """Make a reconciliation in which all adds up, after a repair in the night."""
+    hour, day = AS_OF.replace(hour=5, minute=0), AS_OF.replace(hour=0, minute=0)
+    return Reconciliation(
+        feeds=(
+            *(VerifiedFeed(feed, hour, day, 0) for feed in ("driver_assignment_event", "gps_location")),
+            VerifiedFeed("order_database", None, day, 0),
+            VerifiedFeed("shipment_event", hour, day, 0),
+        ),
+        repaired=(
+            RepairedWindow(
+                "gps_location",
+                "hour",
+                hour - timedelta(hours=2),
+                hour - timedelta(minutes=38),
+                ("raw object of batch 48812 rebuilt from the stream",),
+            ),
+        ),
+        checked_at=AS_OF - timedelta(minutes=24),
+    )
+
+
+def differing() -> Reconciliation:
+    """Make a reconciliation in which two windows do not add up, one of them since nobody could count."""
+    found, hour = verified(), AS_OF.replace(hour=3, minute=0)
+    return replace(
+        found,
+        feeds=(*found.feeds[:3], VerifiedFeed("shipment_event", hour, found.feeds[3].days_through, 2)),
+        open=(
+            OpenWindow(
+                "shipment_event",
+                "hour",
+                hour,
+                "differs",
+                3,
+                (
+                    "batch 48820: 1,204 rows in landing, the ledger says 1,911",
+                    "batch 48820: raw/shipment_event/arrival_date=2026-11-20/arrival_hour=03/fleetflow-status-"
+                    "shardId-000000000001-4900-4911.parquet is gone, 1,911 rows; gone from the other arm too",
+                ),
+                4,
+            ),
+            OpenWindow(
+                "gps_location",
+                "day",
+                hour - timedelta(days=1),
+                "not_counted",
+                1,
+                ("could not ask stream fleetflow-gps",),
+                1,
+            ),
+        ),
+        open_total=9,
     )
 
 

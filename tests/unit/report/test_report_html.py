@@ -264,3 +264,27 @@ def luminance(colour: str) -> float:
 def test_contrast_is_aa(scheme: str, colours: dict[str, str], text: str, ground: str) -> None:
     high, low = sorted((luminance(colours[text]), luminance(colours[ground])), reverse=True)
     assert (high + 0.05) / (low + 0.05) >= 4.5, scheme
+
+
+def test_reconciliation_says_how_far_all_adds_up_and_what_was_repaired(page: Page) -> None:
+    assert page.table("Adds up until")[1:] == [
+        ["driver assignment event", "05:00", "19 Nov", "0"],
+        ["gps location", "05:00", "19 Nov", "0"],
+        ["order database", "n/a", "19 Nov", "0"],
+        ["shipment event", "05:00", "19 Nov", "0"],
+    ]
+    assert page.table("Does not add up")[1:] == [["Every closed window adds up."]]
+    assert page.table("Repaired")[1:] == [
+        ["gps location hour 20 Nov 03:00", "04:22", "Raw object of batch 48812 rebuilt from the stream"]
+    ]
+
+
+def test_open_differences_stand_in_words_and_the_rest_is_said(morning: MorningReport) -> None:
+    health = replace(morning.health, reconciliation=samples.differing())
+    page = Page(render_html(replace(morning, health=health)))
+    (first, second) = page.table("Does not add up 9 closed windows")[1:]
+    assert first[:2] == ["shipment event hour 20 Nov 03:00", "✕ differs"]
+    assert first[2].startswith("Batch 48820: 1,204 rows in landing, the ledger says 1,911. Batch 48820: raw/")
+    assert first[2].endswith("; 2 more")
+    assert second == ["gps location day Thu 19 Nov 2026", "✕ not counted", "Could not ask stream fleetflow-gps"]
+    assert "7 older windows: fleetflow reconcile status." in " ".join("".join(page.text).split())

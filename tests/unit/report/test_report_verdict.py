@@ -9,7 +9,7 @@ import pytest
 import report_samples as samples
 
 from serving.report.health import Level, findings, worst_level
-from serving.report.model import Health, MorningReport, SlaRow
+from serving.report.model import Health, MorningReport, SlaRow, VerifiedFeed
 from serving.report.verdict import Standing, judge, look_first, stand
 
 
@@ -121,6 +121,7 @@ def test_platform_of_which_nothing_is_known_is_not_healthy() -> None:
         "Warehouse build": Level.BAD,
         "Freshness p99": Level.WARN,
         "Data checks": Level.WARN,
+        "Reconciliation": Level.WARN,
     }
 
 
@@ -142,5 +143,10 @@ def test_health_limits() -> None:
     warned, recovered = samples.morning().health.failed_checks
     assert level_of(replace(fine, failed_checks=(recovered,)), "Data checks") is Level.OK
     assert level_of(replace(fine, failed_checks=(warned,)), "Data checks") is Level.WARN
+    assert level_of(replace(fine, reconciliation=samples.differing()), "Reconciliation") is Level.BAD
+    behind = replace(
+        samples.verified(), feeds=(VerifiedFeed("gps_location", samples.AS_OF - timedelta(hours=4), None, 0),)
+    )
+    assert level_of(replace(fine, reconciliation=behind), "Reconciliation") is Level.WARN
     failing = replace(warned, severity="error")
     assert level_of(replace(fine, failed_checks=(failing,)), "Data checks") is Level.BAD
