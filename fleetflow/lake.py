@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
     from ingestion.lake.compact import FeedResult
+    from ingestion.lake.maintain import Maintained
     from ingestion.lake.tables import Lake
 
 PIPELINE = "lake"
@@ -174,3 +176,75 @@ def _take_in(
             if mine:
                 results.append(compact_feed(work, lake.feeds[feed], tables[feed], mine))
     return settled, results
+
+
+@dataclass(frozen=True)
+class FeedStatus:
+    """How one feed stands in the lake, and what waits for it; ages in seconds, None where there is nothing."""
+
+    feed: str
+    rows: int
+    files: int
+    size_bytes: int
+    days: int
+    first_day: str | None
+    last_day: str | None
+    snapshot_id: int | None
+    snapshot_at: str | None
+    waiting_batches: int
+    waiting_rows: int
+    oldest_waiting_s: float | None
+
+
+def lake_status(settings: Settings) -> list[FeedStatus]:
+    """Return how every feed stands; reads as ops."""
+    lake = open_lake(settings, "ops")
+    with connect(settings.dsn("ops")) as conn:
+        rows = conn.execute(
+            "select b.feed, count(*), sum(b.accepted)::bigint,"
+            " extract(epoch from clock_timestamp() - min(b.landed_at))::float8"
+            " from ops.pending_batch as p join ops.batch as b using (batch_id) where p.pipeline = %s group by b.feed",
+            (PIPELINE,),
+        ).fetchall()
+    waiting = {feed: (batches, held, age) for feed, batches, held, age in rows}
+    return [_feed_status(lake, feed, waiting.get(feed, (0, 0, None))) for feed in lake.feeds]
+
+
+def _feed_status(lake: Lake, feed: str, waiting: tuple[int, int, float | None]) -> FeedStatus:
+    from ingestion.lake.read import days
+
+    table = lake.find(feed)
+    snapshot = table.current_snapshot() if table is not None else None
+    found = days(lake, feed)
+    return FeedStatus(
+        feed=feed,
+        rows=sum(day.rows for day in found),
+        files=sum(day.files for day in found),
+        size_bytes=sum(day.size_bytes for day in found),
+        days=len(found),
+        first_day=found[0].day.isoformat() if found else None,
+        last_day=found[-1].day.isoformat() if found else None,
+        snapshot_id=snapshot.snapshot_id if snapshot else None,
+        snapshot_at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC).isoformat()
+        if snapshot
+        else None,
+        waiting_batches=waiting[0],
+        waiting_rows=waiting[1],
+        oldest_waiting_s=None if waiting[2] is None else round(waiting[2], 1),
+    )
+
+
+def maintain_lake(
+    settings: Settings, now: datetime | None = None, step: Callable[[str], None] = lambda _: None
+) -> Iterator[Maintained]:
+    """Maintain every feed's table, one after the other: see `ingestion.lake.maintain`."""
+    from ingestion.lake.compact import settle_announced
+    from ingestion.lake.maintain import maintain
+
+    lake = open_lake(settings)
+    with connect(settings.dsn("loader"), autocommit=True) as conn:
+        settle_announced(lake, conn)  # before the snapshot that tells of a commit can expire
+    keep = timedelta(days=settings.lake_snapshot_days)
+    with TemporaryDirectory(prefix="fleetflow-lake-") as scratch:
+        for feed in lake.feeds:
+            yield maintain(lake, feed, now or datetime.now(UTC), keep, Path(scratch), step)

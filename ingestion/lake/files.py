@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -35,6 +36,7 @@ Places = npt.NDArray[np.int64]
 
 QUICK, SMALL = 1, 3
 """Levels of zstd: for files that will be merged, and for merged ones (a third slower, 6 % smaller)."""
+_BLOCK_BYTES = 8 << 20
 _TIME_BITS = 37  # a day has fewer than 2^37 microseconds
 
 
@@ -119,9 +121,33 @@ def write_day(lake: Lake, table: Table, rows: pa.Table, day: int, name: str) -> 
         OSError: storage refused for two minutes.
     """
     encoded, meta = _encode(table, rows)
-    key = _key(table, day)
-    location = table.location_provider().new_data_location(f"{name}-{uuid4()}.parquet", key)
+    location = _location(table, day, name)
     persist(lambda: _put(lake, location, encoded), f"writing {location}")
+    return _entry(table, location, encoded.size, meta, day)
+
+
+def upload(lake: Lake, table: Table, path: Path, meta: pq.FileMetaData, day: int, name: str) -> DataFile:
+    """Bring a Parquet file from this machine into the table's place; return its entry for a commit.
+
+    Raises:
+        OSError: storage refused for two minutes.
+    """
+    location = _location(table, day, name)
+
+    def put() -> None:
+        with path.open("rb") as source, _open_output(lake, location) as stream:
+            while block := source.read(_BLOCK_BYTES):
+                stream.write(block)
+
+    persist(put, f"writing {location}")
+    return _entry(table, location, path.stat().st_size, meta, day)
+
+
+def _location(table: Table, day: int, name: str) -> str:
+    return str(table.location_provider().new_data_location(f"{name}-{uuid4()}.parquet", _key(table, day)))
+
+
+def _entry(table: Table, location: str, size: int, meta: pq.FileMetaData, day: int) -> DataFile:
     statistics = data_file_statistics_from_parquet_metadata(
         parquet_metadata=meta,
         stats_columns=compute_statistics_plan(table.schema(), table.metadata.properties),
@@ -131,8 +157,8 @@ def write_day(lake: Lake, table: Table, rows: pa.Table, day: int, name: str) -> 
         content=DataFileContent.DATA,
         file_path=location,
         file_format=FileFormat.PARQUET,
-        partition=key.partition,
-        file_size_in_bytes=encoded.size,
+        partition=_key(table, day).partition,
+        file_size_in_bytes=size,
         sort_order_id=table.metadata.default_sort_order_id,
         spec_id=table.metadata.default_spec_id,
         equality_ids=None,
@@ -178,11 +204,15 @@ def _encode(table: Table, rows: pa.Table) -> tuple[pa.Buffer, pq.FileMetaData]:
 
 
 def _put(lake: Lake, location: str, encoded: pa.Buffer) -> None:
+    with _open_output(lake, location) as stream:
+        stream.write(encoded)
+
+
+def _open_output(lake: Lake, location: str) -> Any:
     path = lake.path(location)
     if lake.files.type_name == "local":
         lake.files.create_dir(path.rpartition("/")[0], recursive=True)
-    with lake.files.open_output_stream(path) as stream:
-        stream.write(encoded)
+    return lake.files.open_output_stream(path)
 
 
 def _key(table: Table, day: int) -> PartitionKey:

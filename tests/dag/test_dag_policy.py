@@ -21,6 +21,7 @@ IDS = (
     "check__marts__nightly",
     "check__platform__health",
     "load__orders__cdc",
+    "maintain__lake__hourly",
     "maintain__partitions__daily",
     "report__sla__morning",
     "transform__shipments__microbatch",
