@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from zoneinfo import available_timezones
 
 from domain.contracts.model import Choice, Column, Feed, Float, Integer, Text, Timestamp
-from ingestion.partners.layouts import LETTERS, NAMED, Layout, LayoutError
+from ingestion.partners.layouts import NAMED, Layout, LayoutError
 from ingestion.partners.model import ColumnMap, CsvFormat, Declaration, FixedWidth, LocalTimes
 from ingestion.partners.names import plain_name, split_unit
 from ingestion.partners.section import Section
@@ -150,11 +150,19 @@ def _number_faults(found: ColumnMap, column: Column) -> Iterator[tuple[str, str]
 
 
 def _time_faults(times: LocalTimes) -> Iterator[tuple[str, str]]:
-    layouts = [Layout(text) for text in times.layouts if text in NAMED or set(text) & set(LETTERS)]
+    layouts = [layout for text in times.layouts if (layout := _layout(text)) is not None]
     if times.zone is None and any(not layout.has_zone and layout.text not in NAMED for layout in layouts):
         yield "zone", "is missing: what the times of a layout without %z are in (UTC, Europe/Berlin, ...)"
     if times.at is None and any(not layout.has_time for layout in layouts):
         yield "at", 'is missing: the time of day of a layout that has none, such as "12:00"'
+
+
+def _layout(text: str) -> Layout | None:
+    """Return a layout that can be read; another one is a fault of its own."""
+    try:
+        return Layout(text)
+    except LayoutError:
+        return None
 
 
 def _pattern_faults(found: ColumnMap) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from ingestion.partners.units import CURRENCIES, WRITTEN
 
 _BLANKS = re.compile(r"[\s_\-]+")
 _BRACKETED = re.compile(r"^(?P<base>.*\S)\s*[(\[](?P<unit>[^()\[\]]+)[)\]]\s*$")
-_SUFFIXED = re.compile(r"^(?P<base>.*\S)(?:_| in |\s)(?P<unit>[A-Za-z]+)\s*$")
+_SUFFIXED = re.compile(r"^(?P<base>.*?\S)(?: in |_|\s)(?P<unit>[A-Za-z]+)\s*$")
 
 
 def plain_name(name: str) -> str:

@@ -51,7 +51,8 @@ class Section:
                 self.fault(key, "is missing")
             return default or ""
         if isinstance(value, bool | Mapping | list):
-            self.fault(key, f"a text is wanted, not {value!r}")
+            hint = " (words like yes, no and off need quotes)" if isinstance(value, bool) else ""
+            self.fault(key, f"a text is wanted, not {value!r}{hint}")
             return default or ""
         if among and str(value) not in among:
             self.fault(key, f"{value!r} is none of {', '.join(among)}")
