@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 def up(
     home: Home = None,
     without: Annotated[
-        list[str] | None, typer.Option(help="Leave out a part: airflow, worker, aws. Repeatable.")
+        list[str] | None, typer.Option(help="Leave out a part: airflow, worker, aws, sftp. Repeatable.")
     ] = None,
     gps_shards: Annotated[int, typer.Option(min=1, help="Shards of the GPS stream, when it is created.")] = 4,
     status_shards: Annotated[int, typer.Option(min=1, help="Shards of the status stream, when created.")] = 2,
@@ -119,6 +119,8 @@ def _login(settings: Settings, part: str) -> str:
             return "fleetflow dsn warehouse|orders"
         case "aws":
             return f"access key and secret: {values['AWS_ACCESS_KEY_ID']}, region {settings.aws_region}"
+        case "sftp":
+            return f"a key per partner, in {values['FLEETFLOW_SFTP_KEY']}"
         case "airflow":
             return f"{values['FLEETFLOW_AIRFLOW_USER']} / {values['FLEETFLOW_AIRFLOW_PASSWORD']}"
     return ""

@@ -1,8 +1,6 @@
-"""Writes `infra/docker/.env` with generated passwords, and a key pair for the SFTP partner.
+"""Writes `infra/docker/.env` with generated passwords; never overwrites it.
 
-Never overwrites either.
-
-Call: `python3 infra/docker/make_env.py`. Needs Python 3.11 and `ssh-keygen`, nothing of the project.
+Call: `python3 infra/docker/make_env.py`. Needs Python 3.11, nothing of the project.
 """
 
 from __future__ import annotations
@@ -10,7 +8,6 @@ from __future__ import annotations
 import base64
 import os
 import secrets
-import subprocess
 import sys
 from pathlib import Path
 
@@ -41,20 +38,10 @@ def main(directory: Path = HERE) -> None:
     # Letters and digits only: they stand in addresses.
     values = {name: secrets.token_hex(24) for name in PASSWORDS}
     values["AIRFLOW_FERNET_KEY"] = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    values["SFTP_PARTNER_PUBLIC_KEY"] = partner_key(directory)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w") as file:
         file.writelines(f"{name}={value}\n" for name, value in values.items())
     sys.stdout.write(f"wrote {path}\n")
-
-
-def partner_key(directory: Path) -> str:
-    """Return the partner's public key, generating the pair once."""
-    key = directory / "partner_key"
-    if not key.exists():
-        options = ["-q", "-t", "ed25519", "-N", "", "-C", "partner", "-f", str(key)]
-        subprocess.run(["ssh-keygen", *options], check=True)
-    return key.with_suffix(".pub").read_text().strip()
 
 
 if __name__ == "__main__":

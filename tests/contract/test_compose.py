@@ -26,9 +26,12 @@ import yaml
 
 from fleetflow.local import aws, postgres
 from fleetflow.local.pgsql import choose_place
-from fleetflow.local.process import pick_port
+from fleetflow.local.process import pick_port, wait_until
 from fleetflow.migrations import apply
-from fleetflow.settings import PROJECT_ROOT, default_home, load_settings
+from fleetflow.partner_load import pgp_variable
+from fleetflow.partners import read_pgp_names
+from fleetflow.settings import PROJECT_ROOT, Settings, default_home, load_settings
+from ingestion.partners.remote import Address, Remote
 from tests.contract.conftest import PASSWORD, running
 
 FILE = PROJECT_ROOT / "docker-compose.yml"
@@ -38,12 +41,6 @@ VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::(-|\?)([^}]*))?\}")
 # Variables of the images that we take from others, as their documentation names them.
 FOREIGN = {
     "postgres": {"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB", "POSTGRES_INITDB_ARGS"},
-    "sftp": {
-        "SFTPGO_DATA_PROVIDER__DRIVER",
-        "SFTPGO_LOADDATA_FROM",
-        "SFTPGO_SFTPD__BINDINGS__0__PORT",
-        "SFTPGO_HTTPD__BINDINGS__0__PORT",
-    },
 }
 STANDARD = {
     "AWS_ENDPOINT_URL",
@@ -53,6 +50,7 @@ STANDARD = {
     "AWS_SECRET_ACCESS_KEY",
     "AIRFLOW_HOME",
 }
+PGP_KEYS = {pgp_variable(name) for name in read_pgp_names(Settings.partners_dir)}
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +130,7 @@ def test_nothing_runs_as_root(services: dict[str, dict[str, Any]]) -> None:
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         if "build" not in service:
-            assert service["user"] in {"postgres", "1000:1000"}, name
+            assert service["user"] == "postgres", name
 
 
 def test_ports_are_published_on_the_loopback_only(services: dict[str, dict[str, Any]]) -> None:
@@ -148,6 +146,7 @@ def test_no_secret_is_in_a_file_of_the_tree() -> None:
             re.search(r"PASSWORD|SECRET|_KEY\b", line.split(":")[0])
             and "AWS_" not in line
             and "_FILE" not in line
+            and not line.endswith("FLEETFLOW_SFTP_KEY: /var/lib/fleetflow/sftp/keys")  # a directory
         ):
             assert re.search(r"\$\{\w+:\?run infra/docker/make_env.py\}$", line), line
         if "://" in line and "@" in line:
@@ -161,11 +160,9 @@ def test_every_variable_is_generated_or_has_a_default(environment: dict[str, str
 
 
 def test_env_file_is_kept_out_of_git_and_of_the_image() -> None:
-    for path in ("infra/docker/.env", "infra/docker/partner_key"):
-        done = subprocess.run(["git", "check-ignore", "-q", path], cwd=PROJECT_ROOT, check=False)
-        assert done.returncode == 0, path
-    ignored = (DOCKER / "Dockerfile.dockerignore").read_text().split()
-    assert {"infra/docker/.env", "infra/docker/partner_key*"} <= set(ignored)
+    done = subprocess.run(["git", "check-ignore", "-q", "infra/docker/.env"], cwd=PROJECT_ROOT, check=False)
+    assert done.returncode == 0
+    assert "infra/docker/.env" in (DOCKER / "Dockerfile.dockerignore").read_text().split()
 
 
 def test_dependencies_are_on_healthy_or_finished_services(services: dict[str, dict[str, Any]]) -> None:
@@ -185,8 +182,6 @@ def test_named_volumes_are_declared_and_used(compose: dict[str, Any]) -> None:
     assert named == set(compose["volumes"])
     bound = [mount.split(":")[0] for mount in mounts if mount.startswith(".")]
     assert all((PROJECT_ROOT / path).exists() for path in bound)
-    used = {entry["source"] for s in compose["services"].values() for entry in s.get("configs", [])}
-    assert used == set(compose["configs"])
 
 
 def test_build_files_exist(services: dict[str, dict[str, Any]]) -> None:
@@ -196,11 +191,36 @@ def test_build_files_exist(services: dict[str, dict[str, Any]]) -> None:
     assert [path for path in copied if not (PROJECT_ROOT / path).exists()] == []
 
 
-def test_partners_log_in_by_key(compose: dict[str, Any], environment: dict[str, str]) -> None:
-    (user,) = json.loads(compose["configs"]["partners"]["content"])["users"]
-    assert user["public_keys"] == [environment["SFTP_PARTNER_PUBLIC_KEY"]]
-    assert user["public_keys"][0].startswith("ssh-ed25519 ")
-    assert "password" not in user
+def test_the_sftp_server_makes_and_serves_what_the_settings_name(
+    services: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    """Its own command line, but for the place and the port; a client of the settings gets in."""
+    command = services["sftp"]["command"]
+    options = dict(zip(command[3::2], command[4::2], strict=True))
+    settings = services["land"]["environment"]
+    assert f"sftp://sftp:{options['--port']}" == settings["FLEETFLOW_SFTP_URL"]
+    for name in ("KEY", "KNOWN_HOSTS"):
+        assert Path(settings[f"FLEETFLOW_SFTP_{name}"]).parent == Path(options["--root"])
+    port = str(pick_port(None, None, "FLEETFLOW_SFTP_PORT"))
+    moved = {options["--root"]: str(tmp_path / "sftp"), "0.0.0.0": "127.0.0.1", options["--port"]: port}
+    moved[options["--partners"]] = str(PROJECT_ROOT / Path(options["--partners"]).relative_to(IMAGE_ROOT))
+    line = [sys.executable, *(moved.get(word, word) for word in command[1:])]
+    server = subprocess.Popen(line, cwd=PROJECT_ROOT)
+    try:
+        probe = [sys.executable, str(DOCKER / "probe.py"), f"ssh://127.0.0.1:{port}"]
+        assert wait_until(
+            lambda: subprocess.run(probe, capture_output=True, check=False).returncode == 0, 60, 0.5
+        )
+        hosts = (tmp_path / "sftp" / "known_hosts").read_text()
+        assert [line.split()[0] for line in hosts.splitlines()] == [f"[sftp]:{port}", f"[127.0.0.1]:{port}"]
+        key, known = tmp_path / "sftp" / "keys" / "torque", tmp_path / "sftp" / "known_hosts"
+        with Remote(Address("127.0.0.1", int(port), "torque", str(key), str(known)), "/outbox") as remote:
+            assert remote.list() == []
+    finally:
+        server.terminate()
+        assert server.wait(timeout=30) == 0
+    pgp = settings["FLEETFLOW_PGP_SWIFTLINE"].removeprefix(options["--root"])
+    assert (tmp_path / "sftp" / pgp.lstrip("/")).is_file()
 
 
 # --- commands
@@ -322,7 +342,7 @@ def test_every_variable_that_is_set_is_known(services: dict[str, dict[str, Any]]
             elif variable.startswith("AIRFLOW__"):
                 assert airflow_knows(variable), variable
             else:
-                known = variable in STANDARD or reads_setting(service["environment"], variable)
+                known = variable in STANDARD | PGP_KEYS or reads_setting(service["environment"], variable)
                 assert known or variable == "AIRFLOW_ADMIN_PASSWORD", (name, variable)
 
 

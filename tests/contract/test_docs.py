@@ -50,7 +50,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(PROJECT_ROOT)))
 def test_paths_that_are_named_exist(page: Path) -> None:
     named = CODE_PATH.findall(without_code_blocks(page))
-    generated = {"infra/docker/.env", "infra/docker/partner_key"}
+    generated = {"infra/docker/.env"}
     assert [path for path in named if path not in generated and not (PROJECT_ROOT / path).exists()] == []
 
 

@@ -53,12 +53,11 @@ def test_every_part_is_well(settings: Settings, home: Path) -> None:
 
 
 def test_nothing_listens_beyond_the_loopback(settings: Settings, home: Path) -> None:
-    members = family(home, "airflow") + family(home, "worker")
+    members = family(home, "airflow") + family(home, "worker") + family(home, "sftp")
     listening = {address for member in members for address in listeners(member)}
     assert {address.ip for address in listening} == {"127.0.0.1"}
     assert {address.port for address in listening} == {
-        load(home).ports["airflow"],
-        load(home).ports["worker"],
+        load(home).ports[part] for part in ("airflow", "worker", "sftp")
     }
 
 

@@ -116,7 +116,8 @@ def test_after_a_kill_up_brings_back_what_was_committed(settings: Settings, home
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: all(not part.running for part in stack.status(home)), 5)
     problems = {part.part: part.problem for part in stack.status(home)}
-    assert problems == {"postgres": "not running", "aws": "not running", "airflow": None, "worker": None}
+    down = dict.fromkeys(("postgres", "aws"), "not running")
+    assert problems == {**down, "sftp": None, "airflow": None, "worker": None}
     again = stack.up(home, ("postgres", "aws"), env={})
     assert not set(pids(home).values()) & {before["postgres"], before["aws"]}
     with psycopg.connect(again.dsn("owner"), autocommit=True) as conn:
