@@ -75,7 +75,7 @@ class _Kept:
 def look_and_tell(settings: Settings, checker: str, look: Look | None = None) -> Told:
     """Judge a look (a new one, unless handed in), bring the alerts up to date and send what is due; never raises."""
     look = look or take_look(settings)
-    if not look.measured["warehouse_unreachable"].readings or _gone(look):
+    if _gone(look):
         return _unstored(settings, look)
     try:
         with connect(settings.dsn("ops"), autocommit=True) as conn:

@@ -29,9 +29,6 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler(), _NoRedirects())
-
-
 def sign(secret: str, body: bytes, at: int) -> str:
     """Return the signature header of a body sent at a time (Unix seconds)."""
     digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
@@ -52,6 +49,7 @@ class WebhookChannel:
         self._secret = secret
         self._pause = pause
         self._clock = clock
+        self._opener = urllib.request.build_opener(_NoRedirects())
 
     def send(self, message: Message) -> None:
         """Post the message; tried again after a timeout, a broken connection, 429 and 5xx.
@@ -75,7 +73,7 @@ class WebhookChannel:
             headers["X-FleetFlow-Signature"] = sign(self._secret.reveal(), body, int(self._clock()))
         request = urllib.request.Request(self._url, data=body, headers=headers, method="POST")
         try:
-            with _OPENER.open(request, timeout=TIMEOUT_S):
+            with self._opener.open(request, timeout=TIMEOUT_S):
                 return None, False
         except urllib.error.HTTPError as fault:
             fault.close()

@@ -68,7 +68,7 @@ def airflow() -> Iterator[Airflow]:
             self.end_headers()
             self.wfile.write(json.dumps(content).encode())
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -124,7 +124,9 @@ def test_promtool_would_see_a_wrong_limit(tmp_path: Path) -> None:
     (tmp_path / "alerts.yml").write_text(
         text.replace("fleetflow_stream_lag_seconds > 60", "fleetflow_stream_lag_seconds > 61")
     )
-    shutil.copy(TESTS, tmp_path)
+    tests = yaml.safe_load(TESTS.read_text())
+    tests["tests"] = [case for case in tests["tests"] if case["name"].startswith("stream_lag ")]
+    (tmp_path / "alerts_test.yml").write_text(yaml.safe_dump(tests))
     done = subprocess.run(
         ["promtool", "test", "rules", "alerts_test.yml"],
         cwd=tmp_path,
