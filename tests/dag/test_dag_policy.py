@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
 
 IDS = (
+    "check__feeds__hourly",
+    "check__feeds__nightly",
     "check__marts__nightly",
     "check__platform__health",
     "load__orders__cdc",
     "maintain__lake__hourly",
     "maintain__partitions__daily",
+    "maintain__retention__daily",
     "report__sla__morning",
     "transform__shipments__microbatch",
 )
@@ -93,12 +96,16 @@ def test_every_task_retries_ends_and_reports_failure(bag: DagBag, dag_id: str) -
         assert _callbacks(task), f"{task.task_id} fails in silence"
 
 
-def test_the_morning_report_has_its_deadline(bag: DagBag) -> None:
-    dag: Any = bag.dags["report__sla__morning"]
+@pytest.mark.parametrize(
+    ("dag_id", "cron", "hours"),
+    [("report__sla__morning", "0 5 * * *", 1), ("check__feeds__nightly", "0 4 * * *", 2)],
+)
+def test_what_is_due_at_six_has_its_deadline(bag: DagBag, dag_id: str, cron: str, hours: int) -> None:
+    dag: Any = bag.dags[dag_id]
     (deadline,) = dag.deadline
-    assert (dag.timetable.expression, str(dag.timetable.timezone)) == ("0 5 * * *", "UTC")
+    assert (dag.timetable.expression, str(dag.timetable.timezone)) == (cron, "UTC")
     assert deadline.reference.reference_name == "DagRunLogicalDateDeadline"
-    assert deadline.interval == timedelta(hours=1)
+    assert deadline.interval == timedelta(hours=hours)
     assert deadline.callback.path == "fleetflow.orchestration.alert_deadline"
 
 

@@ -196,3 +196,27 @@ def test_a_missed_deadline_alerts(stack: Settings, warehouse: psycopg.Connection
     asyncio.run(orchestration.alert_deadline("report__sla__morning", "06:00 UTC", context={}))
     alert = one(warehouse, "select subject, runbook, delivered from ops.alert where name = 'deadline_missed'")
     assert alert == ("report__sla__morning", "docs/runbooks/report__sla__morning.md", True)
+
+
+def test_feeds_and_orders_are_reconciled(bag: DagBag, warehouse: psycopg.Connection[Any]) -> None:
+    """The hour is not over, so nothing of a feed is due; the order database is held against the marts at any time."""
+    assert run(bag, "check__feeds__hourly")[0] == "success"
+    _, tasks = run(bag, "check__feeds__nightly")
+    assert tasks == {"check_days": "success", "check_orders": "success"}
+    kept = one(warehouse, "select verdict, counts ->> 'sites_mirrored' from ops.reconciliation"
+                          " where feed = 'order_database'")  # fmt: skip
+    assert kept == ("passed", "1")
+
+
+def test_a_window_that_differs_fails_the_run(bag: DagBag, warehouse: psycopg.Connection[Any]) -> None:
+    """The batches of this module have no object: an hour ago they could not pass."""
+    warehouse.execute("update ops.batch set first_arrived_at = first_arrived_at - interval '2 hours'"
+                      " where feed = 'shipment_event'")  # fmt: skip
+    assert run(bag, "check__feeds__hourly") == ("failed", {"check_hours": "failed"})
+    detail = one(warehouse, "select detail from ops.alert where subject = 'check__feeds__hourly.check_hours'")
+    assert "the ledger names no object for its" in detail
+
+
+def test_retention_runs_area_by_area(bag: DagBag) -> None:
+    state, _ = run(bag, "maintain__retention__daily")
+    assert state == "success"
