@@ -32,8 +32,9 @@ class LayoutDoubt:
     """Watches one column of times."""
 
     def __init__(self, layouts: tuple[str, ...], file_us: int, late_us: int) -> None:
-        self._layouts = [Layout(text) for text in layouts if "%d" in text and "%m" in text]
-        self._others = [Layout(other) for one in layouts if (other := swapped(one)) not in (one, *layouts)]
+        numeric = [text for text in layouts if "%d" in text and "%m" in text]
+        self._layouts = [Layout(text) for text in numeric]
+        self._others = [Layout(swapped(text)) for text in numeric if swapped(text) not in layouts]
         self._oldest, self._newest = file_us - late_us, file_us + _HOUR_US
         self._counts = _Counts()
 

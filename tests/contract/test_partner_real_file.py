@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,11 +21,11 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def parsed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parsed]:
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> Parsed:
     assert FILE is not None
     scratch = tmp_path_factory.mktemp("scms")
     facts = FileFacts(FILE.name, "5c" * 32, datetime(2026, 1, 1, tzinfo=UTC))
-    yield parse_file(FILE, read_declarations()["scms"], facts, [], scratch)
+    return parse_file(FILE, read_declarations()["scms"], facts, [], scratch)
 
 
 @pytest.fixture(scope="module")

@@ -135,7 +135,8 @@ def test_whole_numbers() -> None:
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
-        ("Volume (gal)", ("volume", "gal")), ("odometer_mi", ("odometer", "mi")), ("Distance in km", ("distance", "km")),
+        ("Volume (gal)", ("volume", "gal")), ("odometer_mi", ("odometer", "mi")),
+        ("Distance in km", ("distance", "km")),
         ("Weight [lbs]", ("weight", "lb")), ("Amount (EUR)", ("amount", "EUR")),
         ("Vehicle", ("vehicle", None)),
         ("Notes (internal)", ("notes (internal)", None)), ("km", ("km", None)),
@@ -255,7 +256,8 @@ def test_json_lines_with_paths_numbers_and_late_columns(tmp_path: Path) -> None:
     }
     lines: list[Any] = [
         json.dumps(good), "", json.dumps({**good, "No": "18", "Litres": None, "tags": ["a"], "ok": True}),
-        "{broken", "[1]", '"text"', json.dumps({**good, "vehicle": None}), json.dumps({**good, "No": 20, "Litres": "x"}),
+        "{broken", "[1]", '"text"', json.dumps({**good, "vehicle": None}),
+        json.dumps({**good, "No": 20, "Litres": "x"}),
     ]  # fmt: skip
     parsed = read("\n".join(lines).encode() + b"\n", tmp_path, JSON, block_bytes=64)
     found = [(r["transaction_id"], r["vehicle_id"], r["volume_l"]) for r in rows(parsed)]
