@@ -160,7 +160,7 @@ def _schedule(name: str, values: Mapping[str, Any]) -> Schedule:
     zone = str(arrival.get("zone") or "UTC")
     try:
         ZoneInfo(zone)
-    except (ValueError, OSError):  # not a zone, or not a name of one
+    except (KeyError, ValueError, OSError):  # not a zone, or not a name of one
         return Schedule(name)
     return Schedule(name, crons, zone, grace)
 
