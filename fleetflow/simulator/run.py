@@ -81,7 +81,16 @@ class _Run:
             send = sink.send
             for _, key, line, _ in events:
                 send(key, line)
-            count(events, self.truth.tally)
+            self._count(events)
+
+    def _count(self, events: list[Event]) -> None:
+        """Count what went out, and when."""
+        slice_ = Tally()
+        count(events, slice_)
+        now = datetime.now(UTC)
+        for feed in slice_.feeds.values():
+            feed.took(feed.sent, now)
+        self.truth.tally.add(slice_)
 
     def flush(self, timeout_s: float) -> None:
         self.report("flush", 0, 1)

@@ -3,8 +3,9 @@
 `<home>/sent/<run>.json` is written every few seconds with "complete": false, and once more at the end with
 true; a killed run leaves its last word. Counted per feed: sent = every line, repeats and spoilt ones
 included; distinct = different lines; valid_distinct = different event ids among valid lines; invalid = spoilt
-lines per rule, their repeats included. The rest (repeats, late, out_of_order, missing_driver, illegal) are
-counts of what was injected, each once.
+lines per rule, their repeats included; minutes = lines by the UTC minute in which the producer took them, by the
+wall clock, so that a closed hour can be held to them. The rest (repeats, late, out_of_order, missing_driver,
+illegal) are counts of what was injected, each once.
 """
 
 from __future__ import annotations
@@ -31,6 +32,12 @@ class FeedTruth:
     out_of_order: int = 0
     missing_driver: int = 0
     illegal: int = 0
+    minutes: dict[str, int] = field(default_factory=dict)
+
+    def took(self, lines: int, at: datetime) -> None:
+        """Note that the producer took lines at a moment."""
+        minute = at.astimezone(UTC).replace(second=0, microsecond=0).isoformat()
+        self.minutes[minute] = self.minutes.get(minute, 0) + lines
 
     def spoilt(self, rule: str, lines: int = 1) -> None:
         """Count lines that break `rule`."""
@@ -51,6 +58,8 @@ class FeedTruth:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for rule, lines in other.invalid.items():
             self.spoilt(rule, lines)
+        for minute, lines in other.minutes.items():
+            self.minutes[minute] = self.minutes.get(minute, 0) + lines
 
     def as_dict(self) -> dict[str, Any]:
         """The counts as plain values."""
