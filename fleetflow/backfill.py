@@ -380,6 +380,24 @@ class _Work:
         self.failures.append(f"chunk {chunk.number} ({chunk.span.from_at:%F %H:%M}): {words}")
 
 
+def verify_range(settings: Settings, feed: str, span: Span) -> Verdict:
+    """Compare what the tables hold of a range with what landed of it and is transformed; changes nothing.
+
+    Raises:
+        BackfillError: landing no longer has all rows of the range.
+    """
+    contract = feed_of(feed)
+    with connect(settings.dsn("transformer"), autocommit=True) as conn:
+        make_plan(conn, contract, span, None)
+        whole = Chunk(0, span, "landing", 0)
+        give_up = time.monotonic() + _SETTLE_S
+        while True:
+            verdict = verify_store(conn, whole, contract, ledger.transformed_batches(conn, feed, span))
+            if verdict.passed or not verdict.busy or time.monotonic() > give_up:
+                return verdict
+            time.sleep(_POLL_S)
+
+
 def day_span(day: date) -> Span:
     """Return the range of one day."""
     start = datetime.combine(day, datetime.min.time(), UTC)

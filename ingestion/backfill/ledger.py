@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ingestion.backfill.model import Backfill, BackfillError, BusyError, Chunk, Connection, Span
-from ingestion.backfill.plan import Plan
+from ingestion.backfill.plan import CANDIDATES, Plan
 
 _COLUMNS = "backfill_id, feed, from_at, to_at, state, requested_by, rows_per_chunk"
 
@@ -93,6 +93,16 @@ def batches_of(conn: Connection, backfill_id: int, span: Span) -> list[int]:
         " where q.backfill_id = %s and coalesce(b.max_event_time, 'infinity') >= %s"
         " and coalesce(b.min_event_time, '-infinity') < %s order by 1",
         (backfill_id, span.from_at, span.to_at),
+    ).fetchall()
+    return [batch_id for (batch_id,) in rows]
+
+
+def transformed_batches(conn: Connection, feed: str, span: Span) -> list[int]:
+    """Return the batches that may hold events of a range and that no pipeline but the lake's waits for."""
+    rows = conn.execute(
+        f"select c.batch_id from ({CANDIDATES}) as c where not exists (select from ops.pending_batch as p"
+        " where p.batch_id = c.batch_id and p.pipeline <> 'lake') order by 1".encode(),
+        {"feed": feed, "from_at": span.from_at, "to_at": span.to_at},
     ).fetchall()
     return [batch_id for (batch_id,) in rows]
 

@@ -1,9 +1,10 @@
 """Fills in the values that a change left alone, from the version of the row before it.
 
 In a stage, `_kept` is null or has a `1` for each such column. The version before is the one staged before it
-for the same key, else the current row. First the rows that are the first of their key take theirs from current,
-which is nearly all of them. What is left follows a staged version: one sort serves every column, for a running
-maximum of `_n || value` within a key is the last value that was not kept.
+for the same key, else the current row. First the rows that are the first of their key take theirs from current. Then
+those take theirs from the staged version right before them for which that one is whole, which is nearly all of what is
+left. The rest follows a version that has kept values itself: one sort serves every column, for a running maximum of
+`_n || value` within a key is the last value that was not kept.
 """
 
 from __future__ import annotations
@@ -23,6 +24,17 @@ left join {current} as held on {same_key}
 where s._n = t._n and t._kept is not null and t._n in (select min(_n) from {stage} group by {key})
 """
 
+_FROM_PREVIOUS = """
+update {stage} as s set _kept = null, {take}
+from (
+    select _n, lag(_n) over (partition by {key} order by _n) as previous from {stage}
+    where ({key}) in (select {key} from {stage} where _kept is not null)
+) as place
+inner join {stage} as before on place.previous = before._n and before._kept is null
+inner join {stage} as t on place._n = t._n
+where s._n = t._n and t._kept is not null
+"""
+
 _FROM_STAGE = """
 update {stage} as s set _kept = null, {take}
 from (
@@ -34,6 +46,7 @@ where s._n = t._n and t._kept is not null
 """
 
 _HELD = "c{i} = case when substr(t._kept, {p}, 1) = '1' then held.{name}::text else t.c{i} end"
+_BEFORE = "c{i} = case when substr(t._kept, {p}, 1) = '1' then before.c{i} else t.c{i} end"
 _LAST = (
     "max((lpad(_n::text, 19, '0') || coalesce('v' || c{i}, 'n')) collate \"C\")"
     " filter (where _kept is null or substr(_kept, {p}, 1) = '0') over w as m{i}"
@@ -51,15 +64,20 @@ def resolve(
     kept: Sequence[int],
 ) -> None:
     """Fill the columns at these positions wherever a staged row kept them."""
-    warehouse.execute(sql.SQL("analyze {stage}").format(**parts))
-    take = _each(names, kept, _HELD)
-    warehouse.execute(sql.SQL(_FROM_CURRENT).format(take=take, **parts))
+    warehouse.execute(sql.SQL("analyze {stage} ({key_columns}, _n, _kept)").format(**parts))
+    warehouse.execute(sql.SQL(_FROM_CURRENT).format(take=_each(names, kept, _HELD), **parts))
+    if _any_left(warehouse, parts):
+        warehouse.execute(sql.SQL(_FROM_PREVIOUS).format(take=_each(names, kept, _BEFORE), **parts))
+    if _any_left(warehouse, parts):
+        take, last = _each(names, kept, _STAGED), _each(names, kept, _LAST)
+        warehouse.execute(sql.SQL(_FROM_STAGE).format(take=take, last=last, **parts))
+
+
+def _any_left(warehouse: Connection, parts: Mapping[str, sql.Composable | int]) -> bool:
     row = warehouse.execute(
         sql.SQL("select exists (select from {stage} where _kept is not null)").format(**parts)
     ).fetchone()
-    if row is not None and row[0]:
-        take, last = _each(names, kept, _STAGED), _each(names, kept, _LAST)
-        warehouse.execute(sql.SQL(_FROM_STAGE).format(take=take, last=last, **parts))
+    return row is not None and bool(row[0])
 
 
 def _each(names: Sequence[str], positions: Sequence[int], template: str) -> sql.Composed:

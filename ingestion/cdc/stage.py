@@ -221,6 +221,7 @@ class Stage:
                 sql.SQL("{} as {}").format(cast, _column(i)) for i, cast in enumerate(casts)
             ),
             "staged": sql.SQL(", ").join(map(_column, range(self._width))),
+            "key_columns": sql.SQL(", ").join(map(_column, self.key)),
             "key": sql.SQL(", ").join(casts[i] for i in self.key), "conflict": identifiers(self.table.key),
             "assignments": sql.SQL(", ").join(assignments), "same_key": sql.SQL(" and ").join(same_key),
         }  # fmt: skip

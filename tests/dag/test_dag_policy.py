@@ -22,6 +22,7 @@ IDS = (
     "check__feeds__nightly",
     "check__marts__nightly",
     "check__platform__health",
+    "load__history__backfill",
     "load__orders__cdc",
     "maintain__lake__hourly",
     "maintain__partitions__daily",
