@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from domain.contracts import FEEDS
 from fleetflow.retention import Action, Task
 from fleetflow.runtime import connect
 
-if TYPE_CHECKING:
-    from ingestion.lake.tables import Lake
-
 
 def drop_days(task: Task) -> Iterator[Action]:
     """Drop the days of events that are past keeping and guarded by nothing."""
     from fleetflow.lake import open_lake
+    from ingestion.lake.maintain import drop_day
     from ingestion.lake.read import days
     from quality.reconcile.lake import read_books
 
@@ -56,15 +53,6 @@ def drop_days(task: Task) -> Iterator[Action]:
                     done = task.keep(conn, done)
                 task.step("lake told")
                 if not task.dry_run:
-                    _delete_day(lake, feed, start)
+                    drop_day(lake, feed, day.day)
                     task.step("lake dropped")
                 yield done
-
-
-def _delete_day(lake: Lake, feed: str, start: datetime) -> None:
-    """Take a day's files out of the newest snapshot, in one commit; they go when that snapshot's forerunners expire."""
-    from pyiceberg.expressions import And, GreaterThanOrEqual, LessThan
-
-    table, column = lake.table(feed), lake.feeds[feed].event_time
-    end = start + timedelta(days=1)
-    table.delete(And(GreaterThanOrEqual(column, start.isoformat()), LessThan(column, end.isoformat())))

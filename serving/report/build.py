@@ -120,9 +120,9 @@ class _Reader:
         repaired = self.rows(sql.REPAIRED_WINDOWS, limit=WINDOWS_SHOWN)
         return Reconciliation(
             feeds=tuple(VerifiedFeed(*row) for row in self.rows(sql.VERIFIED)),
-            open=tuple(OpenWindow(*row[:5], tuple(row[5]), row[6]) for row in open_rows),
+            open=tuple(OpenWindow(*row[:7]) for row in open_rows),
             open_total=open_rows[0][7] if open_rows else 0,
-            repaired=tuple(RepairedWindow(*row[:4], tuple(row[4])) for row in repaired),
+            repaired=tuple(RepairedWindow(*row[:5]) for row in repaired),
             checked_at=self.rows(sql.RECONCILED_AT)[0][0],
         )
 

@@ -6,7 +6,7 @@ zero: a share of nothing due, a target that nobody set, a history that does not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -236,7 +236,7 @@ class OpenWindow:
     start: datetime
     verdict: str
     attempts: int
-    words: tuple[str, ...]
+    words: Sequence[str]
     differences: int
 
 
@@ -248,7 +248,7 @@ class RepairedWindow:
     grain: str
     start: datetime
     repaired_at: datetime
-    words: tuple[str, ...]
+    words: Sequence[str]
 
 
 @dataclass(frozen=True)

@@ -214,7 +214,7 @@ def test_a_window_that_differs_fails_the_run(bag: DagBag, warehouse: psycopg.Con
                       " where feed = 'shipment_event'")  # fmt: skip
     assert run(bag, "check__feeds__hourly") == ("failed", {"check_hours": "failed"})
     detail = one(warehouse, "select detail from ops.alert where subject = 'check__feeds__hourly.check_hours'")
-    assert "the ledger names no object for its" in detail
+    assert "are held by the gate of shipments" in detail
 
 
 def test_retention_runs_area_by_area(bag: DagBag) -> None:
