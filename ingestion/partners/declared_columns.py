@@ -196,6 +196,12 @@ def _check_key(declaration: Declaration, top: Section) -> None:
         if name not in columns or feed.column(name).nullable or name == "recorded_at":
             fit = [n for n in columns if not feed.column(n).nullable and n != "recorded_at"]
             top.fault("line_key", f"{name!r} must be a mapped column that is never null: {', '.join(fit)}")
+    if feed.stream is not None and declaration.line_key and feed.entity_key not in declaration.line_key:
+        # The marts keep an event under its entity: a correction that moved it would leave the old one standing.
+        top.fault(
+            "line_key",
+            f"must hold {feed.entity_key}: a line that is corrected stays with its {feed.entity_key}",
+        )
     if declaration.line_key and all(n in columns and columns[n].constant for n in declaration.line_key):
         top.fault("line_key", "holds constants only: every line would be the same line")
 
