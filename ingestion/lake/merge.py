@@ -64,7 +64,7 @@ def _sorted(
         engine.execute("set preserve_insertion_order = false")
         engine.register("rows", scanner.to_reader())
         by = ", ".join(f'"{name}"' for name in (contract.entity_key, contract.event_time))
-        result: pa.RecordBatchReader = engine.execute(f"select * from rows order by {by}").to_arrow_reader(
+        result: pa.RecordBatchReader = engine.sql(f"select * from rows order by {by}").to_arrow_reader(
             BATCH_ROWS
         )
         yield from result

@@ -166,12 +166,15 @@ def _has_nulls(meta: pq.FileMetaData, index: int) -> bool:
     return any(stats is None or not stats.has_null_count or stats.null_count for stats in chunks)
 
 
-def open_object(feed: Feed, path: str) -> pq.ParquetFile:
-    """Open a raw object so that words that repeat are read as dictionaries."""
-    words = [
-        field.name for field in lake_schema(feed, _of_object(feed)) if pa.types.is_dictionary(field.type)
-    ]
-    return pq.ParquetFile(path, read_dictionary=words)
+def open_object(feed: Feed, path: str, files: Any = None) -> pq.ParquetFile:
+    """Open a Parquet file of a feed, raw or of the lake, so that words that repeat are read as dictionaries."""
+    meta = pq.read_metadata(path, filesystem=files)
+    there = {meta.schema.column(i).name for i in range(meta.num_columns)}
+    schema = lake_schema(feed, _of_object(feed))
+    words = [f.name for f in schema if pa.types.is_dictionary(f.type) and f.name in there]
+    return pq.ParquetFile(
+        path, metadata=meta, read_dictionary=words, filesystem=files, pre_buffer=files is not None
+    )
 
 
 def load(feed: Feed, fetched: Sequence[Fetched]) -> pa.Table:

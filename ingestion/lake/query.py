@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 from pyiceberg.table import Table
 
-from ingestion.lake.read import data_files, dataset, event_time
+from ingestion.lake.read import BATCH_ROWS, data_files, dataset, event_time
 from ingestion.lake.tables import Lake
 
 MEMORY = "400MB"
@@ -61,7 +61,7 @@ def run_query(
         clock.daemon = True
         clock.start()
         try:
-            result: pa.RecordBatchReader = engine.execute(query).to_arrow_reader(65_536)
+            result: pa.RecordBatchReader = engine.sql(query).to_arrow_reader(BATCH_ROWS)
             yield result
         except (duckdb.Error, OSError) as fault:
             if expired.is_set() or isinstance(fault, duckdb.InterruptException):

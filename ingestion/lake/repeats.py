@@ -12,13 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from domain.contracts.model import Feed
 from ingestion.lake.fingerprint import Contents, Hashes, KeySet, contains, fingerprints, row_keys
-from ingestion.lake.objects import Fetched, Span, conform, lake_schema
+from ingestion.lake.objects import Fetched, Span, conform, lake_schema, open_object
 from ingestion.lake.patience import persist
 from ingestion.lake.read import data_files, time_bounds
 from ingestion.lake.tables import Lake
@@ -98,10 +97,8 @@ def _held(lake: Lake, feed: Feed, file: DataFile, claimed: KeySet) -> list[tuple
 
 def _read_held(lake: Lake, feed: Feed, file: DataFile, claimed: KeySet) -> list[tuple[Hashes, Hashes]]:
     schema = lake_schema(feed, feed.mirrored)
-    words = [field.name for field in schema if pa.types.is_dictionary(field.type)]
     found: list[tuple[Hashes, Hashes]] = []
-    path = lake.path(file.file_path)
-    with pq.ParquetFile(path, filesystem=lake.files, read_dictionary=words, pre_buffer=True) as parquet:
+    with open_object(feed, lake.path(file.file_path), lake.files) as parquet:
         for group in range(parquet.num_row_groups):
             pair = parquet.read_row_group(group, columns=[feed.entity_key, feed.event_time])
             keys = row_keys(pair[feed.entity_key], pair[feed.event_time])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import random
 import secrets
+import signal
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,6 +29,12 @@ from ingestion.landing.raw_object import ObjectPlace, encode_rows
 DAY = datetime(2026, 3, 10, tzinfo=UTC)
 EVER = (datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 Row = dict[str, Any]
+
+# Forks of a process that has imported everything and started no thread: as real as any other, and quick.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(
+    [__name__, "ingestion.lake.compact", "ingestion.lake.maintain", "pyiceberg.catalog.sql"]
+)
 
 
 @contextmanager
@@ -64,7 +73,9 @@ def some_positions(count: int, seed: int = 1, days: int = 3) -> list[Row]:
     """Positions of several days in no order; one in twenty comes twice, one in fifty again with another content."""
     rnd = random.Random(seed)
     rows = [
-        gps(f"e{seed}-{i}", rnd.uniform(0, days * 1440), f"v{rnd.randrange(20)}", speed_kmh=rnd.uniform(0, 90))
+        gps(
+            f"e{seed}-{i}", rnd.uniform(0, days * 1440), f"v{rnd.randrange(20)}", speed_kmh=rnd.uniform(0, 90)
+        )
         for i in range(count)
     ]
     again = [row for row in rows if rnd.random() < 0.05]
@@ -81,14 +92,16 @@ def land(settings: Settings, feed: str, rows: Sequence[Row], source: str = "stre
     numbers = pa.array(range(len(rows)), pa.int32()).to_numpy()
     first = secrets.randbits(60)
     place = ObjectPlace(feed, "test", "shard-0", str(first), str(first + len(rows)), DAY)
-    body = encode_rows(Rows(contract, table, numbers, numbers * 0), [str(first + i) for i in range(len(rows))], place)
+    body = encode_rows(
+        Rows(contract, table, numbers, numbers * 0), [str(first + i) for i in range(len(rows))], place
+    )
     client(settings, "s3").put_object(Bucket=settings.raw_bucket, Key=place.key, Body=body)
     with connect(settings.dsn("loader"), autocommit=True) as conn:
         return int(
             conn.execute(
                 "insert into ops.batch (source, feed, stream, shard, first_sequence, last_sequence, events_read,"
-                " accepted, rejected, object_key, worker) values (%s, %s, 'test', 'shard-0', %s, %s, %s, %s, 0, %s, 't')"
-                " returning batch_id",
+                " accepted, rejected, object_key, worker)"
+                " values (%s, %s, 'test', 'shard-0', %s, %s, %s, %s, 0, %s, 't') returning batch_id",
                 (source, feed, place.first_sequence, place.last_sequence, len(rows), len(rows), place.key),
             ).fetchall()[0][0]
         )  # fmt: skip
@@ -97,6 +110,34 @@ def land(settings: Settings, feed: str, rows: Sequence[Row], source: str = "stre
 def compact_all(settings: Settings, **options: Any) -> list[Round]:
     """Compact until nothing waits."""
     return list(compact(settings, **options))
+
+
+def expire_claims(settings: Settings) -> None:
+    """Let a minute and more pass for runs that died."""
+    sql(
+        settings,
+        "update ops.transform_run set heartbeat_at = heartbeat_at - interval '2 minutes' where state = 'claimed'"
+        " returning 1",
+    )
+
+
+def kill_at(work: Callable[..., Any], settings: Settings, step: str) -> int | None:
+    """Do the work in a process of its own that kills itself at a step; return its exit code."""
+    victim = _FORKS.Process(target=_die_at, args=(work, settings, step))
+    victim.start()
+    victim.join(120)
+    code = victim.exitcode
+    victim.kill()
+    victim.close() if code is not None else victim.join()
+    return code
+
+
+def _die_at(work: Callable[..., Any], settings: Settings, step: str) -> None:
+    def watch(name: str) -> None:
+        if name == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    work(settings, step=watch)
 
 
 def lake_rows(settings: Settings, feed: str) -> Counter[tuple[Any, ...]]:
