@@ -19,6 +19,8 @@ import pyarrow.compute as pc
 from ingestion.partners.texts import bytes_of
 
 Words = npt.NDArray[np.uint64]
+_MANY, _FEW = 2_000, 500
+"""Of a column whose first many texts are few, each text is hashed once."""
 _CLASSES = (8, 16, 32, 64, 128, 512, 4096, 1 << 16, 1 << 21)
 
 
@@ -52,10 +54,11 @@ def _text(values: pa.Array) -> pa.Array:
 
 def _leading(ids: pa.Array) -> npt.NDArray[np.int64]:
     """Read the first 16 of 32 hex digits as a big-endian signed integer."""
-    digits = bytes_of(ids).reshape(-1, 32)[:, :16].astype(np.uint64)
-    nibbles = np.where(digits >= 97, digits - 87, digits - 48)
-    places = np.arange(60, -4, -4, dtype=np.uint64)
-    found: npt.NDArray[np.int64] = (nibbles << places).sum(axis=1, dtype=np.uint64).view(np.int64)
+    digits = bytes_of(ids).reshape(-1, 32)[:, :16]
+    nibbles = np.where(digits >= 97, digits - 87, digits - 48).astype(np.uint8)
+    found: npt.NDArray[np.int64] = (
+        ((nibbles[:, ::2] << 4) | nibbles[:, 1::2]).view(">i8").ravel().astype(np.int64)
+    )
     return found
 
 
@@ -81,7 +84,11 @@ def _words(values: pa.Array) -> Words:
 
 
 def _text_words(values: pa.Array, salt: np.uint64) -> Words:
-    texts = pc.fill_null(values, "")
+    texts = pc.fill_null(values, "") if values.null_count else values
+    if len(texts) > _MANY and len(texts[:_MANY].unique()) < _FEW:
+        encoded = pc.dictionary_encode(texts)
+        once: Words = _text_words(encoded.dictionary, salt)[np.asarray(encoded.indices)]
+        return once
     lengths = np.asarray(pc.binary_length(texts)).astype(np.int64)
     total = _mixed(lengths.view(np.uint64) ^ ~salt)
     low = 0

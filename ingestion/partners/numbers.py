@@ -54,7 +54,7 @@ def _may_hold_others(texts: pa.Array, style: Numbers) -> bool:
 
 
 def _plain(texts: pa.Array, style: Numbers) -> pa.Array:
-    if style.thousands:
+    if style.thousands and (not style.thousands.isascii() or holds(texts, style.thousands)):
         texts = pc.replace_substring(texts, style.thousands, "")
     return texts if style.decimal == "." else pc.replace_substring(texts, style.decimal, ".")
 

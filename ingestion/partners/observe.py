@@ -16,8 +16,8 @@ from ingestion.partners.block import Block
 from ingestion.partners.names import split_unit
 from ingestion.partners.schema import ObservedColumn, ObservedSchema
 
-FIRST_SAMPLE = 500
-SAMPLE = 100
+FIRST_SAMPLE = 300
+SAMPLE = 15
 """Values of each column that are looked at, of the first block and of each later one, from both its ends."""
 
 _NUMBER = re.compile(r"[+-]?\d+(?:([.,])\d+)?(?:[eE][+-]?\d+)?")

@@ -29,13 +29,20 @@ def holds(texts: pa.Array, sign: str) -> bool:
     return bool((bytes_of(texts) == ord(sign)).any())
 
 
+def _trimmed(texts: pa.Array) -> pa.Array:
+    signs = bytes_of(texts)
+    if not signs.size or (int(signs.min()) > 32 and int(signs.max()) < 127):
+        return texts
+    return pc.ascii_trim_whitespace(texts) if int(signs.max()) < 128 else pc.utf8_trim_whitespace(texts)
+
+
 def clean(texts: pa.Array, nulls: Sequence[str] = (), patterns: Sequence[str] = ()) -> pa.Array:
     """Return the texts trimmed; null for empty ones, for the words in `nulls`, and where a pattern fits.
 
     Words are compared without regard to case, patterns are searched for as they stand. A leading = + - or @ stays:
     it is data, and nothing here evaluates it.
     """
-    trimmed = pc.ascii_trim_whitespace(texts) if is_ascii(texts) else pc.utf8_trim_whitespace(texts)
+    trimmed = _trimmed(texts)
     nothing = pc.equal(pc.binary_length(trimmed), 0)
     if nulls:
         words = pa.array(sorted({word.strip().lower() for word in nulls}), pa.string())
