@@ -54,6 +54,13 @@ LEDGER: dict[str, tuple[str, tuple[Column, ...]]] = {
     ),
 }
 
+_FRESHNESS = {
+    "warn_after": {"count": 5, "period": "minute"},
+    "error_after": {"count": 30, "period": "minute"},
+    # Keeps the look at two of the daily partitions.
+    "filter": "arrived_at >= now() - interval '1 day'",
+}
+
 
 def sources(feeds: dict[str, Feed], entities: dict[str, Feed]) -> dict[str, Any]:
     """Return the content of dbt's `_sources.yml`."""
@@ -98,16 +105,13 @@ def _source(name: str, doc: str, tables: list[dict[str, Any]]) -> dict[str, Any]
 
 
 def _landing(feed: Feed) -> dict[str, Any]:
-    freshness = {
-        "warn_after": {"count": 5, "period": "minute"},
-        "error_after": {"count": 30, "period": "minute"},
-        # Keeps the look at two of the daily partitions.
-        "filter": "arrived_at >= now() - interval '1 day'",
-    }
+    config: dict[str, Any] = {"loaded_at_field": "arrived_at"}
+    if feed.stream:  # when a partner's file is due, its declaration says
+        config["freshness"] = _FRESHNESS
     return {
         "name": feed.name,
         "description": feed.doc,
-        "config": {"loaded_at_field": "arrived_at", "freshness": freshness},
+        "config": config,
         "columns": [_column(column) for column in (*feed, *LANDING_COLUMNS)],
     }
 

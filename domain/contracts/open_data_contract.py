@@ -138,21 +138,20 @@ def _promises(feed: Feed) -> list[dict[str, Any]]:
     if not feed.lands:
         return [{"property": "retention", "value": 3, "unit": "y", "driver": "regulatory"}]
     element = f"{feed.name}.{feed.event_time}"
-    return [
-        {
-            "property": "latency",
-            "value": 3,
-            "unit": "m",
-            "element": element,
-            "driver": "operational",
-            "description": "p99 from arrival to marts; aimed at 1 minute",
-        },
-        {
-            "property": "retention",
-            "value": 180,
-            "unit": "d",
-            "element": element,
-            "driver": "regulatory",
-            "description": "In the raw bucket; landing keeps seven days",
-        },
-    ]
+    latency = {
+        "property": "latency",
+        "value": 3,
+        "unit": "m",
+        "element": element,
+        "driver": "operational",
+        "description": "p99 from arrival to marts; aimed at 1 minute",
+    }
+    retention = {
+        "property": "retention",
+        "value": 180,
+        "unit": "d",
+        "element": element,
+        "driver": "regulatory",
+        "description": "In the raw bucket; landing keeps seven days",
+    }
+    return [latency, retention] if feed.stream else [retention]
