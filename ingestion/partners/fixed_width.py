@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from domain.contracts.model import Rule
 from ingestion.partners.block import RAW_BYTES, Block, LineRefusal
+from ingestion.partners.decoding import Decoder
 from ingestion.partners.faults import Cause, FileFault
-from ingestion.partners.lines import Cut, Cutter, Decoder, check_text, find_line_ends
+from ingestion.partners.lines import Cut, Cutter, check_text, find_line_ends
 from ingestion.partners.model import FixedWidth
 
 

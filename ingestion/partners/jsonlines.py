@@ -16,8 +16,9 @@ import pyarrow as pa
 from domain.contracts.model import Rule
 from domain.contracts.wire import MAX_EVENT_BYTES
 from ingestion.partners.block import RAW_BYTES, Block, LineRefusal
+from ingestion.partners.decoding import Decoder
 from ingestion.partners.faults import Cause, FileFault
-from ingestion.partners.lines import Cut, Cutter, Decoder, check_text, find_line_ends
+from ingestion.partners.lines import Cut, Cutter, check_text, find_line_ends
 
 
 class JsonLinesReader:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from ingestion.partners.block import Reader
+from ingestion.partners.decoding import Decoder
 from ingestion.partners.excel import BLOCK_ROWS, CELL_LAYOUTS, ExcelReader
 from ingestion.partners.faults import Cause, FileFault
 from ingestion.partners.fixed_width import FixedWidthReader
 from ingestion.partners.jsonlines import JsonLinesReader
-from ingestion.partners.lines import BLOCK_BYTES, Cutter, Decoder, FindEnds
+from ingestion.partners.lines import BLOCK_BYTES, Cutter, FindEnds
 from ingestion.partners.model import CsvFormat, Declaration, Excel, FixedWidth, JsonLines
 from ingestion.partners.tabular import CsvReader
 from ingestion.partners.verify import check_rows

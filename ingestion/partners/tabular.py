@@ -19,8 +19,9 @@ import pyarrow.csv as pacsv
 from domain.contracts.model import Rule
 from domain.contracts.wire import MAX_EVENT_BYTES
 from ingestion.partners.block import RAW_BYTES, Block, Int64s, LineRefusal
+from ingestion.partners.decoding import Decoder
 from ingestion.partners.faults import Cause, FileFault
-from ingestion.partners.lines import Cut, Cutter, Decoder, check_text, find_line_ends
+from ingestion.partners.lines import Cut, Cutter, check_text, find_line_ends
 from ingestion.partners.model import CsvFormat
 
 

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from ingestion.partners.lines import Cutter, Decoder
+from ingestion.partners.decoding import Decoder
+from ingestion.partners.lines import Cutter
 from ingestion.partners.model import (
     ColumnMap,
     CsvFormat,
