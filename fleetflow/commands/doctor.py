@@ -27,6 +27,9 @@ def doctor(
         bool,
         typer.Option("--notify", help="Raise and resolve alerts by what is found, as the health check does."),
     ] = False,
+    patience: Annotated[
+        float, typer.Option(min=0.5, max=60, help="Seconds given to what does not answer at once.")
+    ] = 2.5,
 ) -> None:
     """Say what is wrong with the running system, since when, and which runbook helps.
 
@@ -44,7 +47,7 @@ def doctor(
             f"nothing to look at: FLEETFLOW_OPS_DSN is not set (looked in the environment and"
             f" {settings.home / 'stack.env'}); `fleetflow up` starts a stack here"
         )
-    look = take_look(settings)
+    look = take_look(settings, deadline_s=patience)
     findings = find_faults(look, read_seen(settings, look))
     told = look_and_tell(settings, "doctor", look) if notify else None
     if as_json:

@@ -22,6 +22,9 @@ from fleetflow.monitoring.answers import Answer, Answers, NotMeasured, NotWatche
 from fleetflow.monitoring.model import Reading
 from fleetflow.runtime import client, connect
 from fleetflow.settings import Settings, SettingsError
+from ingestion.cdc.pull import SLOT
+from ingestion.cdc.slot import read_state
+from ingestion.streams.spool import oldest_waiting
 
 TIMEOUT_S = 2.0
 _SFTP_URL = re.compile(r"FLEETFLOW_SFTP_(\w+_)?URL")
@@ -45,8 +48,6 @@ def probe_disk(settings: Settings) -> Answers:
 
 def probe_spool(settings: Settings) -> Answers:
     """Find what producers on this machine have taken in and no stream has taken out."""
-    from ingestion.streams.spool import oldest_waiting
-
     root = settings.home / "spool"
     if not root.is_dir():
         return {"spool_waiting": NotWatched(f"no producer has a spool in {root}")}
@@ -74,9 +75,6 @@ def probe_orders(settings: Settings) -> Answers:
     except SettingsError:
         nothing = NotWatched("FLEETFLOW_ORDERS_CDC_DSN is not set")
         return dict.fromkeys(("orders_unreachable", *names), nothing)
-    from ingestion.cdc.pull import SLOT
-    from ingestion.cdc.slot import read_state
-
     try:
         with connect(address, autocommit=True, timeout_s=TIMEOUT_S) as source:
             state = read_state(source, SLOT)

@@ -121,7 +121,7 @@ CASES = (
     Case(
         "partner_file_refused",
         "northfuel/fuel_1.csv",
-        f"{_FILE} ('northfuel', 'acme', 'fuel_purchase', 'fuel_1.csv', 'a', 'refused', 'checksum is wrong', null,"
+        f"{_FILE} ('northfuel', 'acme', 'fuel_purchase', 'fuel_1.csv', 'r', 'refused', 'checksum is wrong', null,"
         " now() - interval '1 hour', now() - interval '1 hour')",
         f"{_FILE} ('northfuel', 'acme', 'fuel_purchase', 'fuel_1.csv', 'b', 'whole', null, null, now(), null)",
         "checksum is wrong",

@@ -1,85 +1,27 @@
-"""What Airflow's API says becomes readings. The answers have the shape of those of Airflow 3.3."""
+"""What Airflow's API says becomes readings."""
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from fleetflow.monitoring.airflow_probe import COMPONENTS, probe_dags, probe_health
+from fleetflow.monitoring.airflow_probe import probe_dags, probe_health
 from fleetflow.monitoring.answers import NotMeasured, NotWatched
 from fleetflow.monitoring.judge import find_faults
 from fleetflow.monitoring.model import Look, Measured
 from fleetflow.monitoring.signals import SIGNALS
 from fleetflow.settings import Settings, load_settings
-
-NOW = datetime.now(UTC)
-
-
-@dataclass
-class Airflow:
-    """An Airflow that answers what it is told to."""
-
-    health: dict[str, Any] = field(
-        default_factory=lambda: {name: {"status": "healthy"} for name in COMPONENTS}
-    )
-    dags: dict[str, dict[str, Any]] = field(default_factory=dict)
-    runs: dict[str, list[str]] = field(default_factory=dict)
-    address: str = ""
-
-    def answer(self, path: str, token: str | None) -> tuple[int, Any]:
-        place = urlsplit(path)
-        if place.path == "/api/v2/monitor/health":
-            return 200, self.health
-        if place.path == "/auth/token":
-            return 201, {"access_token": "t0ken"}
-        if token != "Bearer t0ken":
-            return 401, {"detail": "Invalid JWT token"}
-        query = parse_qs(place.query)
-        if place.path == "/api/v2/dags":
-            failed = query.get("last_dag_run_state") == ["failed"]
-            return 200, {"dags": [
-                {"dag_id": name, **facts} for name, facts in self.dags.items()
-                if not failed or self.runs.get(name, [""])[0] == "failed"
-            ]}  # fmt: skip
-        assert query["order_by"] == ["-run_after"]
-        states = self.runs[place.path.split("/")[4]]
-        moments = [(NOW - timedelta(minutes=n)).isoformat() for n in range(len(states))]
-        runs = [{"state": s, "run_after": at} for s, at in zip(states, moments, strict=True)]
-        return 200, {"dag_runs": [run for run in runs if run["state"] in query["state"]]}
+from tests.unit.monitoring.airflow_answers import NOW, Airflow, answering
 
 
 @pytest.fixture
 def airflow() -> Iterator[Airflow]:
-    told = Airflow()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, content = told.answer(self.path, self.headers.get("Authorization"))
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps(content).encode())
-
-        do_POST = do_GET  # noqa: N815
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        told.address = f"http://127.0.0.1:{server.server_port}"
+    with answering() as told:
         yield told
-        server.shutdown()
-        thread.join()
 
 
 def settings_of(airflow: Airflow | None, **more: str) -> Settings:
