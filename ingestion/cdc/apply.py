@@ -19,7 +19,7 @@ from ingestion.cdc.layout import Layout, compare
 from ingestion.cdc.lsn import format_lsn
 from ingestion.cdc.mirror import add_columns, mark_truncated, read_mirror
 from ingestion.cdc.pgoutput import Begin, Change, Relation, Tuple
-from ingestion.cdc.publication import Tables, check_allowed
+from ingestion.cdc.publication import Tables, check_allowed, moved
 from ingestion.cdc.stage import Stage
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -166,6 +166,11 @@ class Applier:
         self._lane.drain()
         relation = self._relations[oid]
         entity = relation.name
+        for name, known in self._layouts.items():
+            if known.oid == oid and name != entity:
+                drift = moved(name, entity)
+                drift.lsn = self._begin.lsn
+                raise drift
         if entity not in self.tables or entity not in self._layouts:
             raise PublicationError(
                 f"the stream brings {relation.schema}.{entity}, which was never snapshotted"

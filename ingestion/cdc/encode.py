@@ -39,7 +39,7 @@ def encode_rows(
         if size >= _BYTES_AT_ONCE or end == len(messages):
             rows, odd = _encode(messages[start:end], heads[start:end], width)
             encoded.append(rows)
-            left_out += [start + place for place in odd]
+            left_out += [start + int(place) for place in odd]
             start, size = end, 0
     return encoded, left_out
 
@@ -57,8 +57,8 @@ def _encode(messages: Sequence[bytes], heads: npt.NDArray[Any], width: int) -> t
         copies[starts + place] = 0
     copies[starts] = head_size
     odd = np.flatnonzero(~plain)
-    for place in odd:
-        copies[starts[place] : starts[place] + sizes[place]] = 0
+    for number in odd.tolist():
+        copies[starts[number] : starts[number] + sizes[number]] = 0
     copies = copies[:total]
     rows = np.repeat(data[:total], copies)
     lengths = np.add.reduceat(copies, starts)
@@ -73,7 +73,8 @@ def _walk(
 ) -> npt.NDArray[np.bool_]:
     """Note for each byte how often it is copied; return which messages hold nothing but text and nulls."""
     last = len(data) - _LONGEST_FIELD_LENGTH - 1
-    plain = (data[starts + 6].astype(np.int64) << 8 | data[starts + 7]) == width
+    columns = data[starts + 6].astype(np.int64) << 8 | data[starts + 7]
+    plain: npt.NDArray[np.bool_] = np.equal(columns, width)
     at = starts + PREFIX
     for _ in range(width):
         at = np.minimum(at, last)

@@ -231,6 +231,19 @@ def record_refusal(warehouse: Connection, slot: str, drift: SchemaDriftError) ->
         )
 
 
+def read_departed(warehouse: Connection, slot: str) -> list[str]:
+    """Return the entities that were found gone from the publication since the last snapshot.
+
+    What changed meanwhile was never in the stream; only a new snapshot brings it, even if the table is back.
+    """
+    rows = warehouse.execute(
+        "select distinct c.entity from ops.schema_change as c join ops.cdc_source as s on s.slot = c.source"
+        " where c.source = %s and c.change = %s and c.seen_at > s.snapshot_at order by 1",
+        (slot, f"{_REFUSED}drop table"),
+    ).fetchall()
+    return [entity for (entity,) in rows]
+
+
 def last_pull(warehouse: Connection, slot: str) -> datetime | None:
     """Return when the latest finished pull or snapshot of the slot began."""
     with warehouse.transaction():

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from domain.contracts import ENTITIES
-from ingestion.cdc.errors import PublicationError
+from ingestion.cdc.errors import PublicationError, SchemaDriftError
 from ingestion.cdc.layout import Layout, SourceColumn
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -93,6 +93,13 @@ def read_layouts(source: Connection, publication: str, tables: Tables) -> dict[s
     Raises:
         PublicationError: the publication is missing, or its tables are not the ones that are mirrored.
     """
+    layouts = read_published(source, publication)
+    check_published(publication, layouts, tables)
+    return layouts
+
+
+def read_published(source: Connection, publication: str) -> dict[str, Layout]:
+    """Return the published columns of whatever tables the publication has now."""
     rows = source.execute(
         "select p.tablename, c.oid, a.attname, a.atttypid, a.atttypmod, a.attnum,"
         " case when a.atthasmissing then (a.attmissingval::text::text[])[1] end,"
@@ -108,11 +115,35 @@ def read_layouts(source: Connection, publication: str, tables: Tables) -> dict[s
     for table, oid, *column in rows:
         seen = layouts.setdefault(table, Layout(oid, ()))
         layouts[table] = Layout(oid, (*seen.columns, SourceColumn(*column)))
-    _check(publication, layouts, tables)
     return layouts
 
 
-def _check(publication: str, layouts: Mapping[str, Layout], tables: Tables) -> None:
+def find_moved(
+    layouts: Mapping[str, Layout], tables: Tables, known: Mapping[str, Layout]
+) -> SchemaDriftError | None:
+    """Return what became of the first mirrored table that is no longer published under its name, None if all are."""
+    names = {layout.oid: name for name, layout in layouts.items()}
+    for entity in sorted(tables.keys() - layouts.keys()) if layouts else ():
+        if entity in known:
+            return moved(entity, names.get(known[entity].oid))
+    return None
+
+
+def moved(entity: str, name: str | None) -> SchemaDriftError:
+    """Say that a mirrored table is now called otherwise, or is gone."""
+    if name is None:
+        return SchemaDriftError(entity, "drop table", "the table was dropped, or left the publication")
+    return SchemaDriftError(
+        entity, "rename table", f"the table is now called {name}; it has to get its name back to be mirrored"
+    )
+
+
+def check_published(publication: str, layouts: Mapping[str, Layout], tables: Tables) -> None:
+    """Refuse a publication whose tables are not the ones that are mirrored.
+
+    Raises:
+        PublicationError: it is missing, or holds another set of tables, or columns that may not be mirrored.
+    """
     if not layouts:
         raise PublicationError(
             f"the order database has no publication {publication}; run prepare() as its owner"

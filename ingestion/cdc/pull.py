@@ -70,6 +70,7 @@ class _Work:
     catalog: dict[str, Layout]
     worker: str
     round_changes: int
+    drift: SchemaDriftError | None = None
     rounds: int = 0
     changes: dict[str, int] = field(default_factory=dict)
     batches: list[int] = field(default_factory=list)
@@ -140,7 +141,8 @@ def pull(
         SlotMissingError, SlotOvertakenError: the slot cannot give what is missing; a re-created snapshot can.
         AlreadyRunningError: another pull is at work.
         PublicationError: the order database publishes something else than the mirrors expect.
-        SchemaDriftError: a column was renamed or changed its type; everything before that is applied.
+        SchemaDriftError: a column was renamed or changed its type, or a table was renamed or is gone; everything
+            before that is applied.
     """
     started_at, started = datetime.now(UTC), time.perf_counter()
     ledger.require_idle(source, "source")
@@ -153,6 +155,9 @@ def pull(
             ledger.record_refusal(warehouse, slot_name, drift)
             work.run(target, until=drift.lsn)
             raise
+        if work.drift is not None:
+            ledger.record_refusal(warehouse, slot_name, work.drift)
+            raise work.drift
         state = slot.check(slot.read_state(source, slot_name), slot_name, work.applied)
         report = PullReport(
             kind="pull", slot=slot_name, epoch=work.known.epoch, from_lsn=format_lsn(first),
@@ -173,13 +178,20 @@ def _begin(
         raise NoSnapshotError(f"slot {name} has no finished snapshot; `fleetflow cdc snapshot` makes it")
     slot.check(slot.read_state(source, name), name, known.applied_lsn)
     with source.transaction():
-        catalog = publication.read_layouts(source, known.publication, tables)
+        catalog = publication.read_published(source, known.publication)
     with warehouse.transaction():
-        missing = tables.keys() - ledger.read_layouts(warehouse, name).keys()
+        layouts = ledger.read_layouts(warehouse, name)
+        departed = ledger.read_departed(warehouse, name)
+    if departed and departed[0] in catalog:
+        raise publication.moved(departed[0], None)
+    drift = publication.find_moved(catalog, tables, layouts)
+    if drift is None:
+        publication.check_published(known.publication, catalog, tables)
+    missing = tables.keys() - layouts.keys()
     if missing:
         raise NoSnapshotError(f"{', '.join(sorted(missing))} was never snapshotted; {RECREATE}")
     slot.advance(source, name, known.applied_lsn)
-    return _Work(source, warehouse, known, known.applied_lsn, tables, catalog, worker, round_changes)
+    return _Work(source, warehouse, known, known.applied_lsn, tables, catalog, worker, round_changes, drift)
 
 
 def enter(

@@ -10,14 +10,22 @@ from typing import Any
 
 import pytest
 
-from ingestion.cdc import ledger, slot
+from ingestion.cdc import apply, ledger, publication, slot, stage
 from tests.integration.cdc_orders import DRIVERS, SITES, Pair, cdc_cluster, make_pair, pair  # noqa: F401
 
-# Where the process dies: just before this function runs for the first time.
+# Where the process dies: just before this function runs for the nth time. Every call by which a pull reads or writes
+# one of the two databases stands here, in its order; what lies between two of them changes nothing outside the process.
 PULL_STEPS = [
+    (ledger, "read_source"),
+    (publication, "read_published"),
     (slot, "flush_lsn"),
     (slot, "peek"),
+    (ledger, "read_layouts"),
     (ledger, "next_batch_id"),
+    (apply, "read_mirror"),
+    (stage.Stage, "_make"),
+    (stage.Stage, "_copy_rows"),
+    (stage.Stage, "_write_segment"),
     (ledger, "record_batch"),
     (ledger, "record_applied"),
     (slot, "advance"),

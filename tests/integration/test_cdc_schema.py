@@ -154,6 +154,44 @@ def test_table_made_anew(copied: Pair) -> None:
     copied.assert_mirrored()
 
 
+def test_a_renamed_table_is_held_before_its_new_name(copied: Pair) -> None:
+    """What was committed under the old name is applied; the difference stands in words, once."""
+    copied.write("update sites set name = 'before'")
+    copied.write("alter table sites rename to places", "update places set name = 'after'")
+    for _ in range(2):
+        with pytest.raises(cdc.SchemaDriftError, match="sites: the table is now called places"):
+            copied.pull()
+    assert copied.rows("select name, count(*) from source.sites group by 1") == [("before", 5)]
+    assert [kind for kind, _ in changes(copied)] == ["refused: rename table"]
+    copied.write("alter table places rename to sites")
+    copied.snapshot(re_create=True)
+    copied.assert_mirrored()
+
+
+def test_a_table_that_left_the_publication_is_named(copied: Pair) -> None:
+    copied.write("update sites set name = 'before'", "alter publication fleetflow drop table sites")
+    for _ in range(2):
+        with pytest.raises(
+            cdc.SchemaDriftError, match="sites: the table was dropped, or left the publication"
+        ):
+            copied.pull()
+    assert [kind for kind, _ in changes(copied)] == ["refused: drop table"]
+    copied.write("update sites set name = 'meanwhile'")
+    copied.write("alter publication fleetflow add table sites", "update sites set city = 'after'")
+    with pytest.raises(cdc.SchemaDriftError, match="left the publication"):
+        copied.pull()  # what changed meanwhile was never in the stream
+    copied.snapshot(re_create=True)
+    copied.assert_mirrored()
+
+
+def test_a_truncated_table_is_followed(copied: Pair) -> None:
+    copied.write("truncate sites cascade", SITES.format(7, 8))
+    copied.pull()
+    copied.assert_mirrored()
+    assert copied.rows("select count(*) from source.sites where _deleted") == [(5,)]
+    assert copied.rows("select count(*) from source.sites_history where _op = 't'") == [(1,)]
+
+
 def test_plain_output_whatever_the_server_prefers(pair: Pair) -> None:  # noqa: F811
     """The order database prints dates, intervals and bytes its own way; the mirror holds the same values."""
     with psycopg.connect(pair.admin_dsn, autocommit=True) as admin:
