@@ -165,11 +165,21 @@ class Contents:
         first[1:] = (k[1:] != k[:-1]) | (p[1:] != p[:-1])
         new = np.zeros(len(order), np.bool_)
         new[order] = first
-        if len(self._prints):
-            places = np.minimum(np.searchsorted(self._prints, prints), len(self._prints) - 1)
-            new &= (self._prints[places] != prints) | (self._keys[places] != keys)
+        new &= ~self._knows(keys, prints)
         self._add([keys[new]], [prints[new]])
         return new
+
+    def _knows(self, keys: Hashes, prints: Hashes) -> npt.NDArray[np.bool_]:
+        found = np.zeros(len(keys), np.bool_)
+        places = np.searchsorted(self._prints, prints)
+        open_ = np.arange(len(keys))
+        while True:  # once, but for two contents that share a fingerprint
+            open_ = open_[places[open_] < len(self._prints)]
+            open_ = open_[self._prints[places[open_]] == prints[open_]]
+            if not len(open_):
+                return found
+            found[open_] |= self._keys[places[open_]] == keys[open_]
+            places[open_] += 1
 
     def _add(self, keys: Sequence[Hashes], prints: Sequence[Hashes]) -> None:
         all_prints = np.concatenate((self._prints, *prints))
