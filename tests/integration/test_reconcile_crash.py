@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from multiprocessing import get_context
 from typing import Any
 
 import pytest
 
-from fleetflow.local.stack import running
 from tests.integration.reconcile_stack import ReconcileStack
 
 GPS, STATUS = "gps_location", "shipment_event"
@@ -31,28 +29,20 @@ STEPS = [
     ("rows after commit", 1),
     ("record", 2),
     ("advance", 2),
-    ("advanced", 2),
-    ("record", 4),
     ("advanced", 4),
 ]
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReconcileStack]:
-    with running(
-        tmp_path_factory.mktemp("crash"), ("postgres", "aws"), env={"FLEETFLOW_KINESIS_LIMITS": "0"}
-    ) as settings:
-        filled = ReconcileStack(settings)
-        filled.fill("c")
-        filled.forget_stream()
-        yield filled
+@pytest.fixture
+def stack(filled_stack: ReconcileStack) -> ReconcileStack:
+    return filled_stack
 
 
 @pytest.fixture(scope="module")
-def undisturbed(stack: ReconcileStack) -> dict[str, Any]:
-    damage(stack)
-    stack.check()
-    return standing(stack)
+def undisturbed(filled_stack: ReconcileStack) -> dict[str, Any]:
+    damage(filled_stack)
+    filled_stack.check()
+    return standing(filled_stack)
 
 
 def damage(stack: ReconcileStack) -> None:

@@ -1,18 +1,16 @@
 """Windows on a real stack: what is whole passes, what was damaged by hand is named, mended and counted again.
 
-One filled stack for the module: each test mends what it damaged, or puts it back.
+One filled stack for all: each test mends what it damaged, or puts it back.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 
 import psycopg
 import pyarrow.parquet as pq
 import pytest
 
-from fleetflow.local.stack import running
 from fleetflow.order_reconciliation import reconcile_orders
 from quality.reconcile import Attempt, Cause, Verdict
 from tests.integration.reconcile_stack import ReconcileStack
@@ -20,15 +18,9 @@ from tests.integration.reconcile_stack import ReconcileStack
 GPS, STATUS = "gps_location", "shipment_event"
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReconcileStack]:
-    home = tmp_path_factory.mktemp("reconcile")
-    with running(home, ("postgres", "aws"), env={"FLEETFLOW_KINESIS_LIMITS": "0"}) as settings:
-        filled = ReconcileStack(settings)
-        filled.order("w")
-        filled.fill("w")
-        filled.truth("run", {GPS: {"sent": 52, "distinct": 52}})
-        yield filled
+@pytest.fixture
+def stack(filled_stack: ReconcileStack) -> ReconcileStack:
+    return filled_stack
 
 
 def verdicts(found: dict[str, Attempt]) -> dict[str, tuple[Verdict, str]]:
@@ -230,7 +222,9 @@ def test_without_the_stream_each_arm_is_mended_from_the_other(stack: ReconcileSt
 
 
 def test_gone_from_both_arms_is_lost_and_never_passes(stack: ReconcileStack) -> None:
-    stack.delete([k for k in stack.objects() if f"/{GPS}/" in k])
+    (key,) = [k for k in stack.objects() if f"/{GPS}/" in k]
+    body = stack.body(key)
+    stack.delete([key])
     stack.execute("delete from landing.gps_location")
     stack.forget_stream()
     for _ in range(2):
@@ -239,3 +233,5 @@ def test_gone_from_both_arms_is_lost_and_never_passes(stack: ReconcileStack) -> 
         assert {d.cause for d in found.differences} == {Cause.LOST}
         assert "gone from the other arm too" in stack.words(found)
     assert stack.sql("select count(*) from ops.verified_through where feed = %s", GPS) == [(0,)]
+    stack.s3.put_object(Bucket=stack.settings.raw_bucket, Key=key, Body=body)
+    assert stack.check()[GPS].verdict is Verdict.REPAIRED, "somebody found a copy"
