@@ -94,7 +94,7 @@ def _place(rows: Iterator[tuple[str, list[dict[str, Any]]]]) -> Iterator[dict[st
 def _panel(signal: Signal) -> dict[str, Any]:
     legend = " / ".join(f"{{{{{label}}}}}" for label in signal.labels) or signal.name
     panel = _series(signal.name.replace("_", " "), _UNITS.get(signal.unit, "short"), signal.metric, legend)
-    steps = [{"color": "green", "value": None}]
+    steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
     steps += [{"color": _COLOURS[level.severity], "value": level.above} for level in signal.levels]
     panel["description"] = f"{signal.measures}. What to do: {signal.runbook}"
     panel["fieldConfig"]["defaults"]["thresholds"] = {"mode": "absolute", "steps": steps}

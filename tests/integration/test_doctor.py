@@ -26,6 +26,7 @@ from fleetflow.monitoring.exporter import LOOK_METRICS, Exporter
 from fleetflow.monitoring.signals import SIGNALS, UNSEEN
 from fleetflow.runtime import client, connect
 from fleetflow.settings import PROJECT_ROOT, Settings
+from fleetflow.tasks.health import BlindError, check_platform
 from ingestion.streams.spool import LaneSpool
 from tests.e2e.commands import fleetflow
 from tests.unit.monitoring.airflow_answers import answering
@@ -84,6 +85,21 @@ def test_it_tells_people_when_asked_to(stack: Settings, owner: psycopg.Connectio
     )
     assert "alerts: 0 raised" in fleetflow(stack, "doctor", "--patience", "30", "--notify", fine=1)
     assert owner.execute("select name, delivered from ops.alert").fetchall() == [("partner_file_held", True)]
+
+
+def test_the_task_of_the_dag_tells_counts_and_fails_only_when_blind(
+    stack: Settings, owner: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLEETFLOW_HOME", str(stack.home))
+    owner.execute(HELD.encode())
+    report = check_platform()
+    assert (report["error"], report["raised"], report["sent"], report["not_taken"]) == (1, 1, 1, 0)
+    assert owner.execute(
+        "select checker from ops.health_check order by checked_at desc limit 1"
+    ).fetchone() == ("check__platform__health",)
+    monkeypatch.setenv("FLEETFLOW_OPS_DSN", NOWHERE["FLEETFLOW_OPS_DSN"])
+    with pytest.raises(BlindError, match="the warehouse does not answer"):
+        check_platform()
 
 
 def test_without_postgres_it_says_so_and_judges_the_rest(stack: Settings) -> None:
