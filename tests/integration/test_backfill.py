@@ -7,20 +7,25 @@ import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from backfill_warehouse import DAY, MIDNIGHT, backfill, fill, land_with_bounds, standing
 from transform_warehouse import marts, status, transform, warehouse
 
+from domain.contracts import FEEDS
 from fleetflow import backfill as work
 from fleetflow import transform as runs
-from fleetflow.backfill import Request, parse_instant, plan_backfill
+from fleetflow.backfill import LakeArchive, Request, parse_instant, plan_backfill
+from fleetflow.bench.backfill import local_lake
 from fleetflow.local.stack import running
 from fleetflow.runtime import Connection, connect
 from fleetflow.settings import Settings
 from ingestion.backfill import land, ledger, mend
 from ingestion.backfill.model import BackfillError, BusyError, Span
+from ingestion.lake.read import arrow_schema as table_schema
 
 SHIPMENTS = 250
 
@@ -340,3 +345,68 @@ def test_a_feed_without_a_pipeline_is_verified_where_it_landed(settings: Setting
     assert owner.execute(
         "select count(*) from ops.pending_batch where pipeline = 'shipments'"
     ).fetchone() == (0,)
+
+
+def test_what_left_landing_comes_from_the_lake(
+    stack: Settings, scratch: dict[str, Any], tmp_path: Path
+) -> None:
+    """Both arms in one range: the middle day from the lake, the day after from landing; a kill doubles nothing."""
+    span = Span(DAY.from_at, DAY.to_at + timedelta(days=1))
+    with warehouse(stack) as settings, connect(settings.dsn("owner"), autocommit=True) as conn:
+        rows = fill(settings, SHIPMENTS)
+        archive = LakeArchive(settings, FEEDS["shipment_event"], local_lake(settings, tmp_path))
+        archive_events(conn, archive, rows["shipment_event"])
+        for statement in next(iter(DAMAGE.values())):
+            conn.execute(statement.encode(), {"from": span.from_at, "to": span.to_at})
+        inside = "occurred_at >= %s and occurred_at < %s"
+        conn.execute(f"delete from landing.shipment_event where {inside}".encode(), (DAY.from_at, DAY.to_at))
+        plan = plan_backfill(settings, Request("shipment_event", span, "test"), archive)
+        assert [(chunk.arm, chunk.span) for chunk in plan.chunks] == [
+            ("lake", DAY),
+            ("landing", Span(DAY.to_at, span.to_at)),
+        ]
+        assert plan.objects > 0
+
+        def run() -> None:
+            die_at(land, "write_entries", "after")
+            backfill(settings, span=span, in_flight=1, archive=archive)
+
+        process = get_context("fork").Process(target=run)
+        process.start()
+        process.join(120)
+        assert process.exitcode == -signal.SIGKILL, "after the rows and the ledger, before the commit"
+        outcome = backfill(settings, span=span, in_flight=1, archive=archive)
+        assert (outcome.state, outcome.failures) == ("done", ())
+        assert marts(settings) == scratch
+        landed, batches, entered = conn.execute(
+            "select count(*), count(distinct batch_id), (select sum(accepted) from ops.batch where source = 'backfill')"
+            " from landing.shipment_event where batch_id in (select batch_id from ops.batch where source = 'backfill')"
+        ).fetchall()[0]
+        assert landed == entered == plan.rows_from("lake")
+        chunks = conn.execute(
+            "select count(*) from ops.backfill_chunk where arm = 'lake' and rows_landed > 0"
+        ).fetchone()
+        assert chunks == (batches,), "each chunk landed once, as one batch"
+        assert conn.execute(
+            "select count(*) from ops.pending_batch where pipeline = 'lake' and priority > 0"
+        ).fetchone() == (0,)
+
+
+def archive_events(conn: Connection, archive: LakeArchive, events: list[dict[str, Any]]) -> None:
+    """Write events into the lake as compaction leaves them: once each; and enter their batches as taken."""
+    assert archive.lake is not None
+    table = archive.lake.table("shipment_event")
+    schema = table_schema(table.schema())
+    columns = {
+        name: [event.get(name, 0 if name == "batch_id" else None) for event in events]
+        for name in schema.names
+    }
+    table.append(pa.table(columns, schema=schema))
+    conn.execute(
+        "with taken as (delete from ops.pending_batch as p using ops.batch as b where p.batch_id = b.batch_id"
+        " and p.pipeline = 'lake' and b.feed = 'shipment_event' returning p.batch_id),"
+        " run as (insert into ops.transform_run (pipeline, claimed_by, state) values ('lake', 'test', 'done')"
+        " returning run_id)"
+        " insert into ops.transformed_batch (pipeline, batch_id, run_id)"
+        " select 'lake', batch_id, run_id from taken, run"
+    )
