@@ -190,7 +190,8 @@ def _put(base: Path, upload: Upload) -> None:
 def _encrypted(content: bytes, certificate: Path) -> bytes:
     from pysequoia import Cert, encrypt
 
-    return bytes(encrypt(content, recipients=[Cert.from_bytes(certificate.read_bytes())]))
+    recipient = Cert.from_bytes(certificate.read_bytes())
+    return bytes(encrypt(content, recipients=[recipient], armor=False))
 
 
 def _manifest(name: str, content: bytes, rows: bytes) -> bytes:

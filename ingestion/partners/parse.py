@@ -90,7 +90,7 @@ def parse_file(
     stem = f"{declaration.name}-{facts.sha256[:16]}"
     spool = Spool(scratch / f"{stem}.rows.parquet", scratch / f"{stem}.refusals.parquet", declaration)
     try:
-        with open_plain(path, declaration, scratch, keys, approved=approved) as stream:
+        with open_plain(path, declaration, scratch, keys, name=facts.name, approved=approved) as stream:
             parsed = _read(stream, declaration, facts, known, spool, approved, block_bytes)
         spool.close()
     except BaseException:

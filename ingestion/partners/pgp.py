@@ -25,9 +25,9 @@ class PgpKeys:
     signers: tuple[bytes, ...] = field(default=(), repr=False)
 
 
-def is_encrypted(path: Path) -> bool:
-    """Tell whether a file is an OpenPGP message, by its name or its first bytes."""
-    if path.suffix.lower() in _SUFFIXES:
+def is_encrypted(path: Path, name: str) -> bool:
+    """Tell whether a file is an OpenPGP message, by the name that its partner gave it or by its first bytes."""
+    if name.lower().endswith(_SUFFIXES):
         return True
     with path.open("rb") as file:
         return file.read(len(_ARMOUR)) == _ARMOUR

@@ -76,6 +76,7 @@ def open_plain(
     scratch: Path,
     keys: PgpKeys | None = None,
     *,
+    name: str | None = None,
     approved: bool = False,
 ) -> Iterator[BinaryIO]:
     """Open a file's own bytes, whatever it came wrapped in.
@@ -93,7 +94,7 @@ def open_plain(
         )
     made: Path | None = None
     try:
-        if is_encrypted(path):
+        if is_encrypted(path, name or path.name):
             made = scratch / f"{path.name}.plain"
             decrypt(path, made, keys, declaration)
             path = made
