@@ -1,4 +1,4 @@
-"""Runs the main job on the embedded stack: fleet, streams, landing, Airflow, warehouse, checks, report.
+"""Runs the main job on the embedded stack: fleet, streams, partner files, Airflow, warehouse, lake, checks, report.
 
 Own state directory below the home, emptied at the start; `make up`'s stack is not touched. It ends with a verdict:
 every count adds up and every DAG run succeeded, or what did not.
@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fleetflow.demo import batch
 from fleetflow.faults import UserError
 from fleetflow.freshness import Percentiles, landing_freshness, marts_freshness
 from fleetflow.local import stack
@@ -23,12 +24,17 @@ from fleetflow.runtime import Connection, client, connect
 from fleetflow.settings import Settings
 
 if TYPE_CHECKING:
+    from fleetflow.simulator.fleet import Fleet
+    from fleetflow.simulator.partners import FleetFacts, PartnerTruth
+    from fleetflow.simulator.plan import SimulationPlan
     from fleetflow.simulator.run import Progress
     from quality.reconcile import FeedReconciliation
 
 CDC, MICROBATCH = "load__orders__cdc", "transform__shipments__microbatch"
 MARK = "demo-home"
-CLOSING_DAGS = ("maintain__partitions__daily", "check__marts__nightly", "report__sla__morning")
+LAKE = "maintain__lake__hourly"
+UPKEEP = ("maintain__retention__daily",)
+CLOSING_DAGS = ("check__feeds__nightly", "check__marts__nightly", "report__sla__morning")
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,9 @@ class Outcome:
 
     seconds: float
     feeds: Sequence[FeedReconciliation]
+    files: Sequence[batch.FileLine]
+    lake: Sequence[batch.LakeLine]
+    windows: Sequence[batch.WindowLine]
     marts: Percentiles
     landing: Percentiles
     sla: Sequence[SlaLine]
@@ -100,19 +109,21 @@ class Demo:
             self._tell("stack", "starting Postgres, the AWS stand-in, Airflow and a landing worker")
             settings = stack.up(self.home, stack.PARTS, say=lambda line: self._tell("stack", line))
             api = AirflowApi(self.home, load(self.home).ports["airflow"])
-            sent = self._stream(settings)
+            plan, fleet = self._fleet()
+            facts, truth = self._drop_files(fleet)
+            loads = [api.trigger(batch.partner_dag(partner), {"wait": False}) for partner in batch.PARTNERS]
+            sent = self._stream(settings, plan, fleet)
             self._await_landing(settings, sent)
+            truth = self._correct_files(api, loads, facts, truth)
             self._close(settings, api)
-            return self._outcome(settings, api)
+            return self._outcome(settings, api, truth)
         finally:
             self._tell("stop", "stopping the stack")
             stack.down(self.home)
 
-    def _stream(self, settings: Settings) -> int:
+    def _fleet(self) -> tuple[SimulationPlan, Fleet]:
+        from fleetflow.simulator.fleet import build_fleet
         from fleetflow.simulator.plan import USUAL_FAULTS, SimulationPlan
-        from fleetflow.simulator.run import run_simulation
-        from fleetflow.simulator.sinks import Streams
-        from ingestion.streams.producer import Producer
 
         plan = SimulationPlan(
             start=datetime.now(UTC), seed=self.plan.seed, tenant=self.plan.tenant, rate=self.plan.rate,
@@ -120,13 +131,42 @@ class Demo:
             history_shipments=self.plan.history_shipments, shipments=self.plan.open_shipments,
             faults=USUAL_FAULTS,
         )  # fmt: skip
+        return plan, build_fleet(plan)
+
+    def _drop_files(self, fleet: Fleet) -> tuple[FleetFacts, PartnerTruth]:
+        from fleetflow.simulator.partners import drop_files, facts_of
+
+        facts = facts_of(fleet)
+        truth = drop_files(self.home, facts, self.plan.seed, waves=(1,))
+        self._tell("partners", f"{len(truth.files)} files put on the SFTP server")
+        return facts, truth
+
+    def _correct_files(
+        self, api: AirflowApi, loads: Sequence[DagRun], facts: FleetFacts, truth: PartnerTruth
+    ) -> PartnerTruth:
+        """Wait for the first loads; then a partner corrects a file, and is loaded again."""
+        from fleetflow.simulator.partners import drop_files
+
+        for run in loads:
+            self._tell("partners", f"{run.dag_id}: loading")
+            api.wait(run, 120)
+        truth = drop_files(self.home, facts, self.plan.seed, waves=(2,), said=truth)
+        self._run_dag(api, batch.partner_dag(batch.CORRECTING), {"wait": False}, step="partners")
+        return truth
+
+    def _stream(self, settings: Settings, plan: SimulationPlan, fleet: Fleet) -> int:
+        from fleetflow.simulator.run import run_simulation
+        from fleetflow.simulator.sinks import Streams
+        from ingestion.streams.producer import Producer
+
         kinesis = client(settings, "kinesis", max_attempts=1)
         with (
             connect(settings.orders_dsn.reveal(), autocommit=True) as orders,
             Producer(kinesis, settings.gps_stream, self.home / "spool") as gps,
             Producer(kinesis, settings.status_stream, self.home / "spool") as status,
         ):
-            truth = run_simulation(plan, orders, Streams(gps, status), self.home, self._show_stream)
+            streams = Streams(gps, status)
+            truth = run_simulation(plan, orders, streams, self.home, self._show_stream, fleet=fleet)
         return truth.sent
 
     def _show_stream(self, progress: Progress) -> None:
@@ -148,7 +188,7 @@ class Demo:
         self._tell("land", f"{read:,} of {sent:,} events landed")
 
     def _close(self, settings: Settings, api: AirflowApi) -> None:
-        """Pull the last order changes, transform what is left, then check, report and keep the partitions."""
+        """Pull the last order changes, transform what is left, compact, reconcile, check, report, keep the house."""
         self._run_dag(api, CDC)
         deadline = time.monotonic() + 90
         with connect(settings.dsn("ops"), autocommit=True) as conn:
@@ -156,18 +196,23 @@ class Demo:
             while (left := _number(conn, pending)) and time.monotonic() < deadline:
                 self._tell("transform", f"{left} batches wait for the micro-batch")
                 self._run_dag(api, MICROBATCH)
-        upkeep = [api.trigger(CLOSING_DAGS[0])]
-        for dag_id in CLOSING_DAGS[1:]:
+        self._run_dag(api, LAKE)
+        self._tell("reconcile", "counting every arm, hour by hour")
+        batch.reconcile_this_hour(settings)
+        upkeep = [api.trigger(dag_id) for dag_id in UPKEEP]
+        for dag_id in CLOSING_DAGS:
             self._run_dag(api, dag_id)
         for run in upkeep:
             api.wait(run, 60)
 
-    def _run_dag(self, api: AirflowApi, dag_id: str) -> None:
-        self._tell("airflow", f"{dag_id}: running")
-        run = api.wait(api.trigger(dag_id), 120)
-        self._tell("airflow", f"{dag_id}: {run.state}")
+    def _run_dag(
+        self, api: AirflowApi, dag_id: str, conf: dict[str, object] | None = None, step: str = "airflow"
+    ) -> None:
+        self._tell(step, f"{dag_id}: running")
+        run = api.wait(api.trigger(dag_id, conf), 120)
+        self._tell(step, f"{dag_id}: {run.state}")
 
-    def _outcome(self, settings: Settings, api: AirflowApi) -> Outcome:
+    def _outcome(self, settings: Settings, api: AirflowApi, truth: PartnerTruth) -> Outcome:
         from fleetflow.commands.reconcile import reconcile_landing
 
         self._tell("reconcile", "counting every arm")
@@ -182,6 +227,9 @@ class Demo:
             outcome = Outcome(
                 seconds=time.monotonic() - self._started,
                 feeds=feeds,
+                files=batch.read_files(conn),
+                lake=batch.read_lake(conn),
+                windows=batch.read_windows(conn),
                 marts=marts_freshness(conn),
                 landing=landing_freshness(conn),
                 sla=read_sla(conn, self.plan.tenant),
@@ -194,7 +242,9 @@ class Demo:
                 docs=self.home / "data_docs" / "nightly" / "index.html",
                 faults=[],
             )
-        faults = list(_faults(outcome, pending, blocking))
+            faults = _faults(outcome, pending, blocking)
+            faults += batch.faults_of_files(outcome.files, truth)
+            faults += batch.faults_of_lake(outcome.lake, conn)
         return Outcome(**{**vars(outcome), "faults": faults})
 
 
@@ -246,9 +296,16 @@ def _faults(outcome: Outcome, pending: int, blocking: int) -> list[str]:
     succeeded = {run.dag_id for run in outcome.runs if run.state == "success"}
     faults += [
         f"DAG {dag_id} never succeeded"
-        for dag_id in (CDC, MICROBATCH, *CLOSING_DAGS)
+        for dag_id in (CDC, MICROBATCH, LAKE, *map(batch.partner_dag, batch.PARTNERS), *UPKEEP, *CLOSING_DAGS)
         if dag_id not in succeeded
     ]
+    faults += [
+        f"{line.feed} {line.grain} {line.start:%H:%M}: {line.verdict}: {line.words}"
+        for line in outcome.windows
+        if not line.holds
+    ]
+    if not outcome.windows:
+        faults.append("no window was reconciled")
     if pending:
         faults.append(f"{pending} landed batches are not transformed")
     if blocking:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
+from fleetflow.demo.batch import FileLine
 from fleetflow.demo.job import Outcome, SlaLine
 from fleetflow.freshness import Percentiles
 
@@ -65,12 +67,15 @@ def summarise(outcome: Outcome, console: Console) -> None:
     """Print the summary."""
     console.print()
     console.print(_counts(outcome))
+    console.print(_files(outcome.files))
     console.print(_freshness(outcome))
     console.print(_sla(outcome))
     states = Counter((run.dag_id, run.state) for run in outcome.runs)
     runs = ", ".join(f"{dag} {count} x {state}" for (dag, state), count in sorted(states.items()))
     for name, value in (
         ("DAG runs", runs),
+        ("Lake", _lake(outcome)),
+        ("Reconciled", _windows(outcome)),
         ("Checks", f"{outcome.checks} results, {outcome.checks_failed} not passed"),
         ("Marts", f"{outcome.marts_rows:,} shipments in marts.fct_shipment"),
         ("Report", f"{outcome.report}\n{'':<12}{outcome.report_uri}"),
@@ -105,6 +110,29 @@ def _counts(outcome: Outcome) -> Table:
             "adds up" if feed.adds_up else "DIFFERS",
         )
     return table
+
+
+def _files(files: Sequence[FileLine]) -> Table:
+    table = Table(title="Partners' files", title_justify="left", pad_edge=False)
+    for name in ("partner", "file", "state"):
+        table.add_column(name)
+    for name in ("lines", "landed", "rejected", "corrections", "unchanged"):
+        table.add_column(name, justify="right")
+    for line in files:
+        counts = (line.lines, line.accepted, line.rejected, line.superseded, line.unchanged)
+        cells = [f"{n:,}" for n in counts] if line.state == "loaded" else [line.reason or "", "", "", "", ""]
+        table.add_row(line.partner, line.name, line.state, *cells)
+    return table
+
+
+def _lake(outcome: Outcome) -> str:
+    parts = (f"{line.feed} {line.rows_added:,} (+{line.rows_repeated:,} repeats)" for line in outcome.lake)
+    return "Iceberg rows: " + ", ".join(parts)
+
+
+def _windows(outcome: Outcome) -> str:
+    verdicts = Counter(line.verdict for line in outcome.windows)
+    return f"{len(outcome.windows)} windows: " + ", ".join(f"{n} {v}" for v, n in sorted(verdicts.items()))
 
 
 def _freshness(outcome: Outcome) -> Table:

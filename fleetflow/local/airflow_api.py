@@ -15,6 +15,7 @@ from fleetflow.local.airflow import USER, address
 from fleetflow.local.errors import StackError
 
 _ENDED = {"success", "failed"}
+_CALL_S = 90.0  # the first call of a busy machine takes long: Airflow imports much of itself then
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class AirflowApi:
         if token:
             request.add_header("Authorization", f"Bearer {token}")
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=_CALL_S) as answer:
                 found: dict[str, Any] = json.load(answer)
         except urllib.error.HTTPError as fault:
             raise StackError(
