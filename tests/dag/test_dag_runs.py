@@ -108,6 +108,41 @@ def test_what_landed_reaches_the_marts(bag: DagBag, warehouse: psycopg.Connectio
     )
 
 
+def test_history_comes_back_through_the_dag_and_is_verified_by_it(
+    bag: DagBag, warehouse: psycopg.Connection[Any]
+) -> None:
+    """On a day of its own, so that what other tests land does not matter."""
+    warehouse.execute(
+        "update landing.shipment_event set occurred_at = occurred_at - interval '3 days',"
+        " recorded_at = recorded_at - interval '3 days' where batch_id = %s",
+        (land(warehouse, "back-"),),
+    )
+    assert run(bag, "transform__shipments__microbatch")[0] == "success"
+    warehouse.execute("delete from intermediate.int_shipment_status_history where shipment_id like 'back-%'")
+    day = (datetime.now(UTC) - timedelta(days=3)).date()
+    asked = {"feed": "shipment_event", "from": day.isoformat(), "to": (day + timedelta(days=1)).isoformat()}
+    assert run(bag, "load__history__backfill", **asked, dry_run=True)[0] == "success"
+    assert one(warehouse, "select count(*) from ops.backfill") == 0
+    assert run(bag, "load__history__backfill", **asked, dry_run=False, transform_here=True)[0] == "success"
+    assert one(warehouse, "select state from ops.backfill") == "done"
+    found = "select count(*) from intermediate.int_shipment_status_history where shipment_id like 'back-%%'"
+    assert one(warehouse, found) == SHIPMENTS * len(LIFE)
+    assert verify(day.isoformat()) == SHIPMENTS * len(LIFE)
+    warehouse.execute("update intermediate.int_shipment_life set events = 99 where shipment_id like 'back-%'")
+    with pytest.raises(
+        RuntimeError, match=r"rows of intermediate\.int_shipment_life are not what the history comes to"
+    ):
+        verify(day.isoformat())
+    warehouse.execute("update intermediate.int_shipment_life set events = 6 where shipment_id like 'back-%'")
+
+
+def verify(day: str) -> int:
+    """What a scheduled run does, for a chosen day."""
+    from fleetflow.tasks.backfill import verify_day
+
+    return int(verify_day(day)["verified"]["shipment_event"])
+
+
 def test_nothing_pending_skips_the_rest(bag: DagBag, warehouse: psycopg.Connection[Any]) -> None:
     before = one(warehouse, "select count(*) from ops.transform_run")
     _, tasks = run(bag, "transform__shipments__microbatch")
