@@ -286,5 +286,9 @@ def test_open_differences_stand_in_words_and_the_rest_is_said(morning: MorningRe
     assert first[:2] == ["shipment event hour 20 Nov 03:00", "✕ differs"]
     assert first[2].startswith("Batch 48820: 1,204 rows in landing, the ledger says 1,911. Batch 48820: raw/")
     assert first[2].endswith("; 2 more")
-    assert second == ["gps location day Thu 19 Nov 2026", "✕ not counted", "Could not ask stream fleetflow-gps"]
+    assert second == [
+        "gps location day Thu 19 Nov 2026",
+        "✕ not counted",
+        "Could not ask stream fleetflow-gps",
+    ]
     assert "7 older windows: fleetflow reconcile status." in " ".join("".join(page.text).split())
