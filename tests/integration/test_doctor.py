@@ -169,6 +169,10 @@ class Prometheus:
         except OSError:
             return False
 
+    def firing(self) -> set[str]:
+        alerts = self.ask("alerts")["alerts"]
+        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+
     def samples(self, query: str) -> int:
         return len(self.ask("query", query=query)["result"])
 
@@ -245,12 +249,8 @@ def test_no_panel_is_without_data(stack: Settings, owner: psycopg.Connection[Any
             rules = [rule for group in server.ask("rules")["groups"] for rule in group["rules"]]
             assert {rule["health"] for rule in rules} == {"ok"}
             assert {rule["name"] for rule in rules} == {*SIGNALS, UNSEEN}
-            firing = {
-                alert["labels"]["alertname"]
-                for alert in server.ask("alerts")["alerts"]
-                if alert["state"] == "firing"
-            }
-            assert {"partner_file_held", "transform_held", "check_failed", "reconciliation_open"} <= firing
-            assert UNSEEN not in firing
+            standing = {"partner_file_held", "transform_held", "check_failed", "reconciliation_open"}
+            assert wait_until(lambda: standing <= server.firing(), 30), server.firing()
+            assert UNSEEN not in server.firing()
         lock.close()
         waits.close()
