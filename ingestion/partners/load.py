@@ -51,7 +51,6 @@ from ingestion.partners.place import RemoteFault
 from ingestion.partners.schedule import look, note_missing
 from ingestion.partners.schemas import hold_schema, read_schemas, version_of
 from ingestion.partners.states import State
-from ingestion.partners.verify import check_rows
 from ingestion.partners.versions import compare_versions
 
 STEPS = (
@@ -236,8 +235,6 @@ class _Load:
             path = path or self._bring_back(file)
             with _timed(seconds, "parse"):
                 parsed = self._parse(file, path)
-            if file.approved_at is None:
-                check_rows(file.promised_lines, parsed.lines)
         except FileFault as fault:
             return self._end_with_fault(file, fault)
         except NotArchivedError:
@@ -257,7 +254,7 @@ class _Load:
     def _parse(self, file: PartnerFile, path: Path) -> Parsed:
         assert file.sha256 is not None
         assert file.sent_at is not None
-        facts = FileFacts(file.name, file.sha256, file.sent_at, file.whole_at)
+        facts = FileFacts(file.name, file.sha256, file.sent_at, file.whole_at, file.promised_lines)
         known = read_schemas(self._conn, file.partner)
         approved = file.approved_at is not None
         return parse_file(

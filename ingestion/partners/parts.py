@@ -23,7 +23,7 @@ from domain.contracts.model import Choice, Feed, Text
 from ingestion.partners.ledger import PartnerFile
 from ingestion.partners.supersede import HASHES, Bools, Comparison
 
-PART_ROWS = 250_000
+PART_ROWS = 100_000
 _READ_ROWS = 50_000
 _US = pa.timestamp("us", "UTC")
 _LINE = "_line"

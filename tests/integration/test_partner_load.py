@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from partner_stack import BEGIN, Partner, lines, partner_stack, text
+from partner_stack import Partner, lines, partner_stack, text
+from typer.testing import CliRunner
 
-from fleetflow.settings import Settings
+from fleetflow.cli import app
+from fleetflow.faults import UserError
+from fleetflow.settings import Settings, SettingsError
 
 
 @pytest.fixture(scope="module")
@@ -89,18 +93,87 @@ def test_what_is_loaded_leaves_the_server_as_declared(settings: Settings) -> Non
 
 
 def test_a_missing_delivery_is_named_and_a_late_one_takes_its_place(settings: Settings) -> None:
-    at = (BEGIN + timedelta(days=19)).strftime("%H:%M")
-    partner = Partner(settings, more=f'arrival: {{times: ["{at}"], zone: UTC, grace: 1 h}}')
-    partner.load()
+    due = datetime.now(UTC) - timedelta(hours=3)
+    partner = Partner(settings, more=f'arrival: {{times: ["{due:%H:%M}"], zone: UTC, grace: 1 h}}')
+    assert partner.load() == {}, "what was due before the partner was watched is not missing"
     partner.sql(
-        "update ops.partner_watch set watched_from = watched_from - interval '3 days' where partner = %s"
+        "update ops.partner_watch set watched_from = watched_from - interval '26 hours' where partner = %s"
         " returning 1", partner.name,
     )  # fmt: skip
     outcomes = partner.load()
     missing = partner.sql(
-        "select expected_at, reason from ops.partner_file where partner = %s and state = 'missing' order by 1",
+        "select expected_at, name, reason from ops.partner_file where partner = %s and state = 'missing' order by 1",
         partner.name,
     )
-    assert len(missing) in (2, 3)
-    assert all(outcome.state == "missing" for outcome in outcomes.values())
-    assert "not there by" in missing[0][1]
+    assert [row[0].replace(second=0, microsecond=0) for row in missing] == [
+        (due - timedelta(days=days)).replace(second=0, microsecond=0) for days in (1, 0)
+    ][-len(missing) :]
+    assert [one.state for one in outcomes.values()] == ["missing"]
+    assert "not there by" in missing[-1][2]
+
+    partner.drop("fuel_1.csv", text(lines(5)))
+    late = partner.load()["fuel_1.csv"].file
+    assert (late.state, late.is_late) == ("loaded", True)
+    assert late.expected_at == missing[-1][0]
+    still = partner.sql(
+        "select expected_at from ops.partner_file where partner = %s and state = 'missing' order by 1",
+        partner.name,
+    )
+    assert still == [row[:1] for row in missing[:-1]]
+
+
+def test_a_manifest_that_counts_other_lines_refuses(settings: Settings) -> None:
+    partner = Partner(settings, completeness='{manifest: "{stem}.manifest"}')
+    for name, said in (("fuel_1", 5), ("fuel_2", 6)):
+        content = text(lines(5, said * 10))
+        partner.drop(f"{name}.csv", content)
+        partner.drop(f"{name}.manifest", f"name,size,rows\n{name}.csv,{len(content)},{said}\n".encode(), 1)
+    found = {name: (one.state, one.file.cause) for name, one in partner.load().items()}
+    assert found == {"fuel_1.csv": ("loaded", None), "fuel_2.csv": ("refused", "manifest")}
+
+
+def test_the_command_line_tells_and_decides(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLEETFLOW_HOME", str(settings.home))
+    monkeypatch.delenv("FLEETFLOW_PARTNERS_DIR", raising=False)
+    for stray in settings.partners_dir.glob("nobody.yaml"):
+        stray.unlink()
+    partner = Partner(settings)
+    good = partner.drop("fuel_1.csv", text(lines(10)))
+    assert "10 lines, 10 accepted, 0 rejected" in run("check", str(good), "--partner", partner.name)
+    assert "fuel_1.csv: loaded" in run("load", partner.name)
+    bad = partner.drop(
+        "fuel_2.csv", text([line.replace("EUR", "").replace("Diesel", "Tea") for line in lines(10, 20)])
+    )
+    assert "would be held (rejected_share)" in run("check", str(bad), "--partner", partner.name, fine=1)
+    told = json.loads(run("load", partner.name, "--json", fine=1))
+    assert (told["state"], told["cause"]) == ("held", "rejected_share")
+    file = str(told["file_id"])
+    assert f"fleetflow partner approve {file}" in run("show", file)
+    assert [
+        row["name"]
+        for row in json.loads(run("files", "--partner", partner.name, "--state", "held", "--json"))
+    ] == ["fuel_2.csv"]
+    [row] = [row for row in json.loads(run("list", "--json")) if row["partner"] == partner.name]
+    assert (row["feed"], row["loaded"], row["held"]) == ("fuel_purchase", 1, 1)
+    assert "approved by kim" in run("approve", file, "--by", "kim")
+    assert "10: 0 landed, 10 rejected, 0 unchanged" in run("load", partner.name)
+    [schema] = json.loads(run("schema", partner.name, "--json"))
+    assert [column["column"] for column in schema["columns"]][:2] == ["transaction_id", "vehicle_id"]
+    for words, complaint in (
+        (("approve", file), "only a held file can be approved"),
+        (("retry", file), "only a refused file can be tried again"),
+        (("show", "999999"), "there is no partner file 999999"),
+        (("load", "nobody"), "is no declared partner"),
+        (("files", "--state", "lost"), "is no state"),
+    ):
+        with pytest.raises((UserError, SettingsError), match=complaint):
+            run(*words)
+
+
+def run(*words: str, fine: int = 0) -> str:
+    """Run `fleetflow partner` in this process; a fault that a user can mend is raised."""
+    done = CliRunner().invoke(app, ["partner", *words])
+    if isinstance(done.exception, UserError | SettingsError):
+        raise done.exception
+    assert done.exit_code == fine, f"{words}: {done.output}{done.exception!r}"
+    return done.stdout
