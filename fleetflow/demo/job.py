@@ -155,6 +155,7 @@ class Demo:
         return truth
 
     def _stream(self, settings: Settings, plan: SimulationPlan, fleet: Fleet) -> int:
+        from fleetflow.simulator.orders import fill
         from fleetflow.simulator.run import run_simulation
         from fleetflow.simulator.sinks import Streams
         from ingestion.streams.producer import Producer
@@ -165,6 +166,8 @@ class Demo:
             Producer(kinesis, settings.gps_stream, self.home / "spool") as gps,
             Producer(kinesis, settings.status_stream, self.home / "spool") as status,
         ):
+            self._tell("stream", "filling the order database")
+            fill(orders, fleet)
             streams = Streams(gps, status)
             truth = run_simulation(plan, orders, streams, self.home, self._show_stream, fleet=fleet)
         return truth.sent
