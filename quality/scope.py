@@ -55,7 +55,9 @@ def read_claim(conn: Connection, run_id: UUID) -> Claim:
     if not ranges:
         return Claim(run_id, found[0], None, None, None, None, frozenset())
     feeds = frozenset(feed for row in ranges for feed in row[4])
-    return Claim(run_id, found[0], *ranges[0][:4], feeds, ranges[1][:4] if len(ranges) > 1 else None)
+    first, last, since, until = ranges[0][:4]
+    again = ranges[1][:4] if len(ranges) > 1 else None
+    return Claim(run_id, found[0], first, last, since, until, feeds, again)
 
 
 def read_claimed_run(conn: Connection, pipeline: str) -> UUID:

@@ -249,7 +249,7 @@ def read_spool(directory: Path) -> Recovered:
 
 
 def oldest_waiting(directory: Path) -> tuple[float, int] | None:
-    """Return since when (Unix seconds) lines in `directory` wait for the stream, and in how many lanes; None if none do.
+    """Return since when (Unix seconds) lines in `directory` wait, and in how many lanes; None if none do.
 
     The time is that of the last write to the oldest segment with such a line, to half a minute: a lane that moves is
     never old. Nothing is changed on disk; a segment that its producer deletes meanwhile is skipped.
