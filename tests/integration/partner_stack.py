@@ -157,5 +157,7 @@ def partner_stack(home: Path) -> Iterator[Settings]:
     declared = home / "declared"
     declared.mkdir(parents=True)
     (declared / "nobody.yaml").write_text("account: nobody\ndirectory: /out\n")
-    with running(home, ("postgres", "aws", "sftp"), env={"FLEETFLOW_PARTNERS_DIR": str(declared)}) as settings:
+    with running(
+        home, ("postgres", "aws", "sftp"), env={"FLEETFLOW_PARTNERS_DIR": str(declared)}
+    ) as settings:
         yield settings
