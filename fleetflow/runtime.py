@@ -19,7 +19,9 @@ def connect(dsn: str, *, autocommit: bool = False, timeout_s: float = 10) -> Con
     Raises:
         psycopg.OperationalError: the server cannot be reached or refuses the login.
     """
-    return psycopg.connect(dsn, autocommit=autocommit, options="-c timezone=UTC", connect_timeout=round(timeout_s))
+    return psycopg.connect(
+        dsn, autocommit=autocommit, options="-c timezone=UTC", connect_timeout=round(timeout_s)
+    )
 
 
 def client(settings: Settings, service: str, *, max_attempts: int = 5) -> Any:
