@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future
-from contextlib import suppress
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -97,7 +97,7 @@ class Landing:
             with self._ledger.transaction() as cursor:
                 self._step("transaction")
                 ids = new_batch_ids(cursor, max(parts, 1 if self._parsed.rejected else 0))
-                for part in read_parts(self._parsed.rows_path, self._feed, self._file, self._comparison):
+                for part in self._parts():
                     if len(writing) >= 2:
                         writing[-2].result()  # no more than two parts are in memory
                     writing.append(self._background.submit(self._write_object, part))
@@ -114,6 +114,15 @@ class Landing:
                 with suppress(Exception):
                     task.exception()  # nothing of this try may still be writing when it is tried again
         self._step("after commit")
+
+    def _parts(self) -> Iterator[Part]:
+        """Give the parts, each read while the one before streams into Postgres."""
+        parts = read_parts(self._parsed.rows_path, self._feed, self._file, self._comparison)
+        with closing(parts), ThreadPoolExecutor(1, "parts") as ahead:
+            reading = ahead.submit(next, parts, None)
+            while (part := reading.result()) is not None:
+                reading = ahead.submit(next, parts, None)
+                yield part
 
     def _write_object(self, part: Part) -> _Object:
         body = encode_part(part, self._feed, self._file)

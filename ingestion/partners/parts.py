@@ -7,7 +7,7 @@ objects under the same keys: `raw/<feed>/arrival_date=D/arrival_hour=H/partner-<
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,7 +61,7 @@ def count_parts(comparison: Comparison) -> int:
     return -(-landing // PART_ROWS)
 
 
-def read_parts(path: Path, feed: Feed, file: PartnerFile, comparison: Comparison) -> Iterator[Part]:
+def read_parts(path: Path, feed: Feed, file: PartnerFile, comparison: Comparison) -> Generator[Part]:
     """Give the rows that land. A line that takes the place of another was sent when its file was, at the earliest."""
     assert file.sent_at is not None
     waiting: list[pa.Table] = []
