@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING
 
 from domain.contracts.model import Feed
+from fleetflow.lake_archive import LakeArchive
 from fleetflow.runtime import Connection, connect
 from fleetflow.settings import Settings
 from fleetflow.transform import Gate, PipelineBusyError, run_pipeline, this_process
@@ -27,11 +25,6 @@ from ingestion.backfill.model import Archive, ArmGoneError, Backfill, BackfillEr
 from ingestion.backfill.plan import ROWS_PER_CHUNK, Plan, feed_of, make_plan
 from ingestion.backfill.verify import STORES, Verdict, verify_days, verify_landed, verify_store
 from ingestion.landing.ledger import Ledger
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from ingestion.lake.tables import Lake
 
 IN_FLIGHT = 2
 _POLL_S = 0.25
@@ -88,60 +81,6 @@ class Outcome:
 
 
 Tell = Callable[[Progress], None]
-
-
-@dataclass
-class LakeArchive:
-    """The lake as a source of rows; that of the settings is opened when it is first asked."""
-
-    settings: Settings
-    feed: Feed
-    lake: Lake | None = None
-
-    @cached_property
-    def _lake(self) -> Lake:
-        if self.lake is not None:
-            return self.lake
-        from fleetflow.lake import open_lake
-
-        return open_lake(self.settings)
-
-    def count(self, span: Span) -> int:
-        """Count the rows of a range."""
-        from ingestion.lake.read import count_rows
-
-        return count_rows(self._lake, self.feed.name, span.from_at, span.to_at)
-
-    def scan(self, span: Span, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Give the rows of a range, file by file."""
-        from ingestion.lake.read import scan_rows
-
-        return scan_rows(self._lake, self.feed.name, span.from_at, span.to_at, columns=columns)
-
-    def weigh(self, span: Span) -> tuple[int, int]:
-        """Return how many files, and bytes in them, hold rows of a range."""
-        from ingestion.lake.read import data_files
-
-        table = self._lake.find(self.feed.name)
-        files = [] if table is None else data_files(table, self.feed.event_time, span.from_at, span.to_at)
-        return len(files), sum(file.file_size_in_bytes for file in files)
-
-
-def parse_instant(words: str) -> datetime:
-    """Read a day or an instant; without a zone it is UTC.
-
-    Raises:
-        BackfillError: it is neither.
-    """
-    try:
-        if len(words) == len("2026-01-31"):
-            return datetime.combine(date.fromisoformat(words), datetime.min.time(), UTC)
-        at = datetime.fromisoformat(words)
-    except ValueError as fault:
-        raise BackfillError(
-            f"{words!r} is neither a day nor an instant; expected 2026-01-31 or 2026-01-31T14:00 (UTC)"
-        ) from fault
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def plan_backfill(settings: Settings, request: Request, archive: Archive | None = None) -> Plan:
@@ -242,6 +181,8 @@ class _Work:
     _rows_before: int = 0
     _started: float = field(default_factory=time.monotonic)
     _stopping: threading.Event = field(default_factory=threading.Event)
+    # Reading the lake is what takes memory: one chunk copies, others are transformed and verified meanwhile.
+    _reading: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, conn: Connection, in_flight: int, tell: Tell) -> list[str]:
         """Bring every chunk to its end; return what is wrong with those that failed."""
@@ -329,7 +270,8 @@ class _Work:
         queue_unarchived(conn, self.backfill, chunk, self.feed)
         rows = Ledger(self.settings.dsn("loader"))
         try:
-            return copy_chunk(rows, self.backfill, chunk, self.feed, self.archive, this_process())
+            with self._reading:
+                return copy_chunk(rows, self.backfill, chunk, self.feed, self.archive, this_process())
         finally:
             rows.close()
 
@@ -396,9 +338,3 @@ def verify_range(settings: Settings, feed: str, span: Span) -> Verdict:
             if verdict.passed or not verdict.busy or time.monotonic() > give_up:
                 return verdict
             time.sleep(_POLL_S)
-
-
-def day_span(day: date) -> Span:
-    """Return the range of one day."""
-    start = datetime.combine(day, datetime.min.time(), UTC)
-    return Span(start, start + timedelta(days=1))

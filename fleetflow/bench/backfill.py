@@ -93,7 +93,8 @@ def backfill_once(
     """Backfill days in this process; return seconds, rows and the peak of its memory in MiB."""
     from time import perf_counter
 
-    from fleetflow.backfill import LakeArchive, Request, run_backfill
+    from fleetflow.backfill import Request, run_backfill
+    from fleetflow.lake_archive import LakeArchive
 
     settings = replace(load_settings(home), warehouse={r: Secret(d) for r, d in warehouse.items()})
     archive = LakeArchive(settings, FEED, local_lake(settings, directory))

@@ -55,10 +55,10 @@ def backfill(
     """
     if context.invoked_subcommand is not None:
         return
-    from fleetflow.backfill import Request, parse_instant
+    from fleetflow.backfill import Request
     from fleetflow.faults import UserError
     from fleetflow.settings import load_settings
-    from ingestion.backfill.model import Span
+    from ingestion.backfill.model import Span, parse_instant
 
     missing = [
         name for name, given in (("--feed", feed), ("--from", from_at), ("--to", to_at)) if given is None

@@ -32,9 +32,9 @@ def backfill_range(
         BackfillError: it cannot go on; the message says why and what to do.
         DifferencesError: differences remain.
     """
-    from fleetflow.backfill import Request, parse_instant, plan_backfill, run_backfill
+    from fleetflow.backfill import Request, plan_backfill, run_backfill
     from fleetflow.settings import load_settings
-    from ingestion.backfill.model import Span
+    from ingestion.backfill.model import Span, parse_instant
     from ingestion.backfill.plan import ROWS_PER_CHUNK
 
     settings = load_settings()
@@ -69,9 +69,9 @@ def verify_day(day: str) -> Report:
     """
     from datetime import date
 
-    from fleetflow.backfill import day_span, verify_range
+    from fleetflow.backfill import verify_range
     from fleetflow.settings import load_settings
-    from ingestion.backfill.model import BackfillError
+    from ingestion.backfill.model import BackfillError, day_span
     from ingestion.backfill.verify import STORES
 
     settings = load_settings()

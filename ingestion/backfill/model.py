@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 
 import psycopg
@@ -38,6 +38,29 @@ class Span:
             raise BackfillError(
                 f"the range is empty: from {self.from_at:%F %T} is not before {self.to_at:%F %T}"
             )
+
+
+def parse_instant(words: str) -> datetime:
+    """Read a day or an instant; without a zone it is UTC.
+
+    Raises:
+        BackfillError: it is neither.
+    """
+    try:
+        if len(words) == len("2026-01-31"):
+            return datetime.combine(date.fromisoformat(words), datetime.min.time(), UTC)
+        at = datetime.fromisoformat(words)
+    except ValueError as fault:
+        raise BackfillError(
+            f"{words!r} is neither a day nor an instant; expected 2026-01-31 or 2026-01-31T14:00 (UTC)"
+        ) from fault
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def day_span(day: date) -> Span:
+    """Return the range of one day."""
+    start = datetime.combine(day, datetime.min.time(), UTC)
+    return Span(start, start + timedelta(days=1))
 
 
 @dataclass(frozen=True)

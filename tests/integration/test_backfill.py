@@ -18,13 +18,14 @@ from transform_warehouse import marts, status, transform, warehouse
 from domain.contracts import FEEDS
 from fleetflow import backfill as work
 from fleetflow import transform as runs
-from fleetflow.backfill import LakeArchive, Request, parse_instant, plan_backfill
+from fleetflow.backfill import Request, plan_backfill
 from fleetflow.bench.backfill import local_lake
+from fleetflow.lake_archive import LakeArchive
 from fleetflow.local.stack import running
 from fleetflow.runtime import Connection, connect
 from fleetflow.settings import Settings
 from ingestion.backfill import land, ledger, mend
-from ingestion.backfill.model import BackfillError, BusyError, Span
+from ingestion.backfill.model import BackfillError, BusyError, Span, parse_instant
 from ingestion.lake.read import arrow_schema as table_schema
 
 SHIPMENTS = 250
