@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import CronDataIntervalTimetable, Param, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from fleetflow import orchestration
 
@@ -50,6 +51,9 @@ def load_history() -> None:
         start = context["data_interval_start"] or context["dag_run"].run_after - timedelta(days=1)
         day = start.date()
         if params["feed"] is None:
+            scheduled = context["dag_run"].run_type == "scheduled"
+            if scheduled and not backfill.had_landed(context["data_interval_end"]):
+                raise AirflowSkipException("a new installation: nothing had landed when this day ended")
             return backfill.verify_day(day.isoformat())
         return backfill.backfill_range(
             params["feed"],

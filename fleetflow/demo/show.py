@@ -120,8 +120,10 @@ def _files(files: Sequence[FileLine]) -> Table:
         table.add_column(name, justify="right")
     for line in files:
         counts = (line.lines, line.accepted, line.rejected, line.superseded, line.unchanged)
-        cells = [f"{n:,}" for n in counts] if line.state == "loaded" else [line.reason or "", "", "", "", ""]
+        cells = [f"{n:,}" for n in counts] if line.state == "loaded" else ["-"] * len(counts)
         table.add_row(line.partner, line.name, line.state, *cells)
+    reasons = [f"{line.name} is {line.state}: {line.reason}" for line in files if line.state != "loaded"]
+    table.caption, table.caption_justify = "\n".join(reasons) or None, "left"
     return table
 
 

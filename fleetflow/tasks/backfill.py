@@ -5,6 +5,7 @@ Light to import. A backfill of the DAG waits for the micro-batch's runs and does
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 Report = dict[str, Any]
@@ -59,6 +60,19 @@ def backfill_range(
         "chunks": outcome.progress.chunks,
         "rows_per_s": round(outcome.progress.rows_per_s),
     }
+
+
+def had_landed(moment: datetime) -> bool:
+    """Tell whether anything had landed by a moment."""
+    from fleetflow.runtime import connect
+    from fleetflow.settings import load_settings
+
+    with connect(load_settings().dsn("ops")) as conn:
+        return bool(
+            conn.execute("select exists (select from ops.batch where landed_at < %s)", (moment,)).fetchall()[
+                0
+            ][0]
+        )
 
 
 def verify_day(day: str) -> Report:

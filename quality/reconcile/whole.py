@@ -252,9 +252,10 @@ def _against_sender(
     conn: Connection, feed: str, sent: Sent, read: int, distinct: int | None, replayed: int
 ) -> list[str]:
     faults = [f"the sender sent {sent.sent}, only {read} were read"] if read < sent.sent else []
-    refused = _one(
-        conn, "select count(distinct raw) from ops.rejected where feed = %s and state = 'open'", (feed,)
-    )[0]
+    of_streams = (
+        "ops.rejected as r join ops.batch as b using (batch_id) where r.feed = %s and b.source <> 'partner'"
+    )
+    refused = _one(conn, f"select count(distinct r.raw) from {of_streams} and r.state = 'open'", (feed,))[0]
     if distinct is not None and distinct + refused < sent.most_distinct:
         faults.append(f"one sender sent {sent.most_distinct} different events, {distinct + refused} arrived")
     if distinct is not None and sent.valid_distinct is not None and not replayed:
@@ -262,9 +263,7 @@ def _against_sender(
             "distinct events landed", distinct, "valid distinct events sent", sent.valid_distinct
         )
     if sent.invalid and read == sent.sent:
-        rows = conn.execute(
-            "select rule, count(*) from ops.rejected where feed = %s group by rule", (feed,)
-        ).fetchall()
+        rows = conn.execute(f"select r.rule, count(*) from {of_streams} group by r.rule", (feed,)).fetchall()
         kept = {rule: int(count) for rule, count in rows}
         for rule in sorted({*kept, *sent.invalid}):
             faults += _differs(
