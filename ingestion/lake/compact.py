@@ -7,7 +7,8 @@ The steps, and what a crash between them leaves:
 4. `committed`: a snapshot of the run. The next run settles it (`settle_announced`) and leaves its batches alone.
 Two runs that hold the same batches (one froze, and lost its claim) cannot both commit: a commit goes on top of the
 snapshot that its rows were held against, or fails.
-Memory is bounded by constants, not by the claim: 9 bytes a row for keys, and two parts of the rows themselves.
+Memory is bounded by constants: for a claim some 20 bytes a row of keys, then three parts of the rows themselves. What a
+part has used is given back, or the allocators would keep it, thread by thread.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from ingestion.lake.objects import (
     days_in,
     in_parts,
     load,
+    pick,
     times_of,
 )
 from ingestion.lake.repeats import Repeats, find_repeats
@@ -44,8 +46,8 @@ from ingestion.lake.tables import Lake
 
 STEPS = ("claimed", "fetched", "planned", "file_written", "files_written", "announced", "committed", "marked")
 READ_ROWS = 100_000
-FILE_ROWS = 260_000
-BUFFER_ROWS = 400_000
+FILE_ROWS = 250_000
+BUFFER_ROWS = 350_000
 _WRITERS = 2
 
 Step = Callable[[str], None]
@@ -137,6 +139,7 @@ def _write_files(
             file = write_day(work.lake, table, sorted_by_entity(feed, parts), day, str(work.run_id))
         finally:
             slots.release()
+            pa.default_memory_pool().release_unused()
         work.step("file_written")
         return file
 
@@ -175,12 +178,10 @@ def _split(feed: Feed, table: pa.Table, repeats: Repeats) -> Iterator[tuple[int,
     if len(days) == 1 and keep is None:
         yield days[0], Chosen(table)
         return
-    places = {
-        number: np.flatnonzero(day == number if keep is None else (day == number) & keep) for number in days
-    }
-    main = max(days, key=lambda number: len(places[number]))
-    for number in days:
+    masks = {number: day == number if keep is None else (day == number) & keep for number in days}
+    main = max(days, key=lambda number: int(np.count_nonzero(masks[number])))
+    for number, mask in masks.items():
         if number == main:
-            yield number, Chosen(table, places[number])
+            yield number, Chosen(table, np.flatnonzero(mask))
         else:
-            yield number, Chosen(table.take(pa.array(places[number])))
+            yield number, Chosen(pick(table, mask))

@@ -21,6 +21,7 @@ Hashes = npt.NDArray[np.uint64]
 
 _ENTITY, _TIME, _NULL = "entity", "time", np.uint64(0x9E3779B97F4A7C15)
 _LUT_BITS = 24
+_SHIFTS = (40, 20, 0)
 _SECRET = secrets.token_bytes(32)
 _WEIGHTS = np.frombuffer(
     secrets.token_bytes(8 << 14), np.uint64
@@ -61,16 +62,16 @@ def hash_column(values: pa.Array, seed: str) -> Hashes:
 
 def _bits(values: pa.Array) -> Hashes:
     """Return the values as 64 bits each; nulls as anything."""
-    kind = values.type
+    kind, fill = values.type, pc.fill_null if values.null_count else lambda given, _: given
     if pa.types.is_floating(kind):
-        numbers = pc.fill_null(values, 0.0).to_numpy(zero_copy_only=False).astype(np.float64)
+        numbers = fill(values, 0.0).to_numpy(zero_copy_only=False).astype(np.float64)
         bits: Hashes = (numbers + 0.0).view(np.uint64)  # -0.0 is 0.0
         return bits
     if pa.types.is_timestamp(kind):
         values = values.cast(pa.int64())
     elif not pa.types.is_integer(kind) and not pa.types.is_boolean(kind):
         return _hash_strings(pc.fill_null(values.cast(pa.string()), ""), str(kind))
-    filled = pc.fill_null(values, False if pa.types.is_boolean(kind) else 0)
+    filled = fill(values, False if pa.types.is_boolean(kind) else 0)
     whole: Hashes = filled.to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64)
     return whole
 
@@ -114,14 +115,15 @@ def _joined(parts: Sequence[Hashes]) -> Hashes:
 
 
 class KeySet:
-    """A set of keys that answers for whole columns; a table over the top bits turns most keys away."""
+    """A set of keys that answers for whole columns; tables over parts of their bits turn nearly all others away."""
 
     def __init__(self, keys: Hashes) -> None:
         """Take the keys; repeats among them are fine."""
         self.sorted = np.sort(keys)
-        self._seen = np.zeros(1 << _LUT_BITS, np.bool_)
+        self._seen = {shift: np.zeros(1 << _LUT_BITS, np.bool_) for shift in _SHIFTS}
         for start in range(0, len(keys), 1 << 20):
-            self._seen[self._top(self.sorted[start : start + (1 << 20)])] = True
+            for shift, seen in self._seen.items():
+                seen[_slots(self.sorted[start : start + (1 << 20)], shift)] = True
 
     @property
     def repeated(self) -> Hashes:
@@ -130,14 +132,16 @@ class KeySet:
 
     def holds(self, keys: Hashes) -> npt.NDArray[np.bool_]:
         """Return for each key whether it is in the set."""
-        found: npt.NDArray[np.bool_] = self._seen[self._top(keys)]
-        likely = np.flatnonzero(found)
+        likely = np.arange(len(keys))
+        for shift, seen in self._seen.items():
+            likely = likely[seen[_slots(keys[likely], shift)]]
+        found = np.zeros(len(keys), np.bool_)
         found[likely] = contains(self.sorted, keys[likely])
         return found
 
-    @staticmethod
-    def _top(keys: Hashes) -> npt.NDArray[np.int64]:
-        return (keys >> np.uint64(64 - _LUT_BITS)).astype(np.int64)
+
+def _slots(keys: Hashes, shift: int) -> npt.NDArray[np.int64]:
+    return ((keys >> np.uint64(shift)) & np.uint64((1 << _LUT_BITS) - 1)).astype(np.int64)
 
 
 def contains(ordered: Hashes, values: Hashes) -> npt.NDArray[np.bool_]:

@@ -203,6 +203,15 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
+def pick(table: pa.Table, mask: npt.NDArray[np.bool_]) -> pa.Table:
+    """Return some rows, chunk by chunk; a table's own filter would join the chunks of each column first."""
+    batches, start = [], 0
+    for batch in table.to_batches():
+        batches.append(batch.filter(pa.array(mask[start : start + batch.num_rows])))
+        start += batch.num_rows
+    return pa.Table.from_batches(batches, table.schema)
+
+
 def _of_object(feed: Feed) -> tuple[Column, ...]:
     return (*feed.mirrored, *_STREAMED)
 

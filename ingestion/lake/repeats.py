@@ -17,7 +17,7 @@ from pyiceberg.table import Table
 
 from domain.contracts.model import Feed
 from ingestion.lake.fingerprint import Contents, Hashes, KeySet, contains, fingerprints, row_keys
-from ingestion.lake.objects import Fetched, Span, conform, lake_schema, open_object
+from ingestion.lake.objects import Fetched, Span, conform, lake_schema, open_object, pick
 from ingestion.lake.patience import persist
 from ingestion.lake.read import data_files, time_bounds
 from ingestion.lake.tables import Lake
@@ -44,7 +44,7 @@ class Repeats:
         places = np.flatnonzero(suspects)
         if not len(places):
             return None
-        prints = fingerprints(part.filter(pa.array(suspects)), [column.name for column in self._content])
+        prints = fingerprints(pick(part, suspects), [column.name for column in self._content])
         new = self._known.take_new(self._keys[self._judged : self._judged + len(places)], prints)
         self._judged += len(places)
         keep = np.ones(part.num_rows, np.bool_)
