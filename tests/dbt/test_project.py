@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from domain.contracts import FEEDS
 from fleetflow.dbt_project import invoke, run_models, run_tests
 from fleetflow.local.stack import running
 from fleetflow.runtime import connect
@@ -127,12 +128,13 @@ def test_the_report_is_an_exposure_of_marts(manifest: dict[str, Any]) -> None:
     assert "model.fleetflow.rpt_morning_sla" in exposure["depends_on"]["nodes"]
 
 
-def test_landing_has_a_freshness_limit(manifest: dict[str, Any]) -> None:
+def test_what_streams_has_a_freshness_limit(manifest: dict[str, Any]) -> None:
     limits = {
         s["name"]: s["freshness"] for s in manifest["sources"].values() if s["source_name"] == "landing"
     }
-    assert limits
-    assert all(limit and limit["error_after"]["count"] for limit in limits.values())
+    assert set(limits) == set(FEEDS)
+    limited = {name for name, limit in limits.items() if limit and limit["error_after"]["count"]}
+    assert limited == {"gps_location", "shipment_event", "driver_assignment_event"}
 
 
 def test_no_personal_column_reaches_marts_or_reports(stack: Settings) -> None:
