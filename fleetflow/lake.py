@@ -171,12 +171,12 @@ def _take_in(
     run: transform.Run,
     step: Callable[[str], None],
 ) -> tuple[list[str], list[FeedResult]]:
-    from ingestion.lake.compact import Work, compact_feed, settle_announced
+    from ingestion.lake.compact import Work, compact_feed, open_tables, settle_announced
     from ingestion.lake.ledger import claimed_batches
     from ingestion.lake.objects import RawObjects
 
     feeds = sorted({batch.feed for batch in claimed_batches(conn, run.run_id)})
-    tables = {feed: lake.table(feed) for feed in feeds}
+    tables = open_tables(lake, feeds)
     settled = [intake.feed for intake in settle_announced(lake, conn)]
     batches = claimed_batches(conn, run.run_id)
     results = []

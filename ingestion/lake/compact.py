@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Semaphore
 from uuid import UUID
 
@@ -41,6 +42,7 @@ from ingestion.lake.objects import (
     pick,
     times_of,
 )
+from ingestion.lake.patience import persist
 from ingestion.lake.repeats import Repeats, find_repeats
 from ingestion.lake.tables import Lake
 
@@ -76,11 +78,16 @@ class Work:
     step: Step = field(default=lambda _: None)
 
 
+def open_tables(lake: Lake, feeds: Sequence[str]) -> dict[str, Table]:
+    """Load the tables of feeds; made, or brought in line with their contracts, where they must be."""
+    return {feed: persist(partial(lake.table, feed), f"loading {feed}") for feed in feeds}
+
+
 def settle_announced(lake: Lake, conn: Connection) -> list[Intake]:
     """Settle the commits whose runs died before they could record them; return them."""
     settled = []
     for intake in announced(conn):
-        table = lake.find(intake.feed)
+        table = persist(partial(lake.find, intake.feed), f"loading {intake.feed}")
         snapshot = snapshot_of(table, intake.run_id) if table is not None else None
         if snapshot is not None:
             settle(conn, intake, snapshot.snapshot_id)

@@ -82,7 +82,7 @@ def _overlapping(table: Table, feed: Feed, spans: Mapping[int, Span]) -> Iterato
     """Yield the files of the claim's days whose event times overlap the claim's."""
     if table.current_snapshot() is None:
         return
-    for file in data_files(table, feed.event_time):
+    for file in persist(lambda: data_files(table, feed.event_time), f"reading the files of {feed.name}"):
         span = spans.get(file.partition[0])
         if span is not None:
             first, last = time_bounds(table, feed.event_time, file)
