@@ -195,18 +195,23 @@ def parquet_writer(where: Any, schema: pa.Schema, level: int) -> pq.ParquetWrite
     )
 
 
-def _encode(table: Table, rows: pa.Table) -> tuple[pa.Buffer, pq.FileMetaData]:
-    words = [field.name for field in rows.schema if pa.types.is_dictionary(field.type)]
-    schema = file_schema(table, words)
+def as_stored(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return rows in the schema of a data file; a column that only the table has is null."""
     columns = [
         rows[field.name].cast(field.type)
         if field.name in rows.schema.names
         else pa.nulls(rows.num_rows, field.type)
         for field in schema
     ]
+    return pa.table(columns, schema=schema)
+
+
+def _encode(table: Table, rows: pa.Table) -> tuple[pa.Buffer, pq.FileMetaData]:
+    words = [field.name for field in rows.schema if pa.types.is_dictionary(field.type)]
+    schema = file_schema(table, words)
     sink = pa.BufferOutputStream()
     with parquet_writer(sink, schema, QUICK) as writer:
-        writer.write_table(pa.table(columns, schema=schema), row_group_size=max(rows.num_rows, 1))
+        writer.write_table(as_stored(rows, schema), row_group_size=max(rows.num_rows, 1))
     return sink.getvalue(), writer.writer.metadata
 
 

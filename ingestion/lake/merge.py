@@ -1,26 +1,45 @@
-"""Merges sorted files of one day into fewer and larger ones, in memory that does not grow with the day.
+"""Merges files of one day into fewer and larger ones, sorted as a whole, in memory that does not grow with the day.
 
-DuckDB sorts, and spills to disk what it cannot hold; the result streams into files of the target size.
+A distribution sort: entities are cut into ranges that each hold about a row group's rows (by a sample); every file is
+read once, and its rows go to their range's file on scratch; then range after range is sorted and written. Scratch needs
+about as much disk as the day has bytes, twice.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import duckdb
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
-from ingestion.lake.files import SMALL, file_schema, parquet_writer, upload
-from ingestion.lake.objects import lake_schema
-from ingestion.lake.read import BATCH_ROWS, dataset
+from domain.contracts.model import Feed
+from ingestion.lake.files import (
+    SMALL,
+    Chosen,
+    as_stored,
+    file_schema,
+    parquet_writer,
+    sorted_by_entity,
+    upload,
+)
+from ingestion.lake.objects import conform, lake_schema, open_object
+from ingestion.lake.patience import persist
 from ingestion.lake.schema import lake_columns
 from ingestion.lake.tables import ROW_GROUP_ROWS, TARGET_FILE_BYTES, Lake
 
-_SORT_MEMORY = "256MB"
+RANGE_ROWS = ROW_GROUP_ROWS
+_MOST_RANGES = 500  # files that are open at a time
+_SAMPLES_A_FILE = 8  # for each range; so a range is off by an eighth at most
 
 
 def merge_files(
@@ -33,61 +52,104 @@ def merge_files(
     """
     (day,) = {file.partition[0] for file in files}
     contract = lake.feeds[feed]
-    words = [f.name for f in lake_schema(contract, lake_columns(contract)) if pa.types.is_dictionary(f.type)]
-    schema = file_schema(table, words)
     merged: list[DataFile] = []
-    with TemporaryDirectory(prefix="merge-", dir=scratch) as space:
-        groups = _row_groups(_sorted(lake, table, feed, files, Path(space)), schema)
-        group = next(groups, None)
+    with TemporaryDirectory(prefix="merge-", dir=scratch) as name:
+        space = Path(name)
+        parts = (space / "part").with_suffix(".parquet")
+        ranges = _spill(lake, contract, files, space)
+        group = next(ranges, None)
         while group is not None:
-            path = Path(space) / f"{len(merged)}.parquet"
-            with path.open("wb") as sink, parquet_writer(sink, schema, SMALL) as writer:
+            words = [field.name for field in group.schema if pa.types.is_dictionary(field.type)]
+            schema = file_schema(table, words)
+            with parts.open("wb") as sink, parquet_writer(sink, schema, SMALL) as writer:
                 while group is not None and sink.tell() < TARGET_FILE_BYTES:
-                    writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
-                    group = next(groups, None)
-            merged.append(upload(lake, table, path, writer.writer.metadata, day, f"merged-{day}"))
-            path.unlink()
+                    writer.write_table(as_stored(group, schema), row_group_size=group.num_rows)
+                    group = next(ranges, None)
+            merged.append(upload(lake, table, parts, writer.writer.metadata, day, f"merged-{day}"))
+            pa.default_memory_pool().release_unused()
     return merged
 
 
-def _sorted(
-    lake: Lake, table: Table, feed: str, files: Sequence[DataFile], space: Path
-) -> Iterator[pa.RecordBatch]:
-    contract = lake.feeds[feed]
-    scanner = dataset(lake, table, files).scanner(
-        batch_size=BATCH_ROWS, batch_readahead=2, fragment_readahead=1
-    )
-    with duckdb.connect() as engine:
-        engine.execute("set memory_limit = ?", [_SORT_MEMORY])
-        engine.execute("set temp_directory = ?", [str(space)])
-        engine.execute("set TimeZone = 'UTC'")
-        engine.execute("set preserve_insertion_order = false")
-        engine.register("rows", scanner.to_reader())
-        by = ", ".join(f'"{name}"' for name in (contract.entity_key, contract.event_time))
-        result: pa.RecordBatchReader = engine.sql(f"select * from rows order by {by}").to_arrow_reader(
-            BATCH_ROWS
-        )
-        yield from result
+def _spill(lake: Lake, contract: Feed, files: Sequence[DataFile], space: Path) -> Iterator[pa.Table]:
+    """Distribute the rows of files by ranges of entities on disk; yield range after range, sorted."""
+    bounds = _bounds(lake, contract, files)
+    paths = [space / f"{number}.arrow" for number in range(len(bounds) + 1)]
+    schema = lake_schema(contract, lake_columns(contract))
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(pa.ipc.new_stream(str(path), schema, options=options)) for path in paths
+        ]
+        for file in files:
+            for rows in _row_groups(lake, contract, file, schema):
+                for number, part in _by_range(contract, rows, bounds):
+                    writers[number].write_table(part)
+    for path in paths:
+        with pa.ipc.open_stream(pa.OSFile(str(path))) as reader:
+            rows = reader.read_all()
+        path.unlink()
+        if rows.num_rows:
+            part = [Chosen(rows)]
+            del rows
+            yield sorted_by_entity(contract, part)
 
 
-def _row_groups(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    held: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in batches:
-        held.append(batch)
-        rows += batch.num_rows
-        if rows >= ROW_GROUP_ROWS:
-            yield _encoded(held, schema)
-            held, rows = [], 0
-    if rows:
-        yield _encoded(held, schema)
+def _bounds(lake: Lake, contract: Feed, files: Sequence[DataFile]) -> list[str]:
+    """Return the last entity of each range but the last, from a sample of every file."""
+    total = sum(file.record_count for file in files)
+    size = max(RANGE_ROWS, total // _MOST_RANGES)
+    step = max(1, size // (_SAMPLES_A_FILE * len(files)))
+    sample: list[str] = []
+    for file in files:
+        sample += persist(partial(_sample, lake, contract, file, step), f"reading {file.file_path}")
+    sample.sort()
+    return sorted(set(sample[size // step - 1 : -1 : size // step]))
 
 
-def _encoded(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
-    rows = pa.Table.from_batches(batches)
-    columns = []
-    for field in schema:
-        values = rows[field.name].combine_chunks()
-        dictionary = pa.types.is_dictionary(field.type) and not pa.types.is_dictionary(values.type)
-        columns.append((values.dictionary_encode() if dictionary else values).cast(field.type))
-    return pa.table(columns, schema=schema)
+def _sample(lake: Lake, contract: Feed, file: DataFile, step: int) -> list[str]:
+    with open_object(contract, lake.path(file.file_path), lake.files) as parquet:
+        column = parquet.read([contract.entity_key])[contract.entity_key]
+    every = pa.array(np.arange(0, len(column), step))
+    return [str(value) for value in column.unify_dictionaries().take(every).to_pylist()]
+
+
+def _row_groups(lake: Lake, contract: Feed, file: DataFile, schema: pa.Schema) -> Iterator[pa.Table]:
+    with open_object(contract, lake.path(file.file_path), lake.files) as parquet:
+        names = [name for name in schema.names if name in parquet.schema_arrow.names]
+        for group in range(parquet.num_row_groups):
+            read = partial(_read_group, parquet, group, names)
+            yield conform(persist(read, f"reading {file.file_path}"), schema)
+
+
+def _read_group(parquet: pq.ParquetFile, group: int, names: list[str]) -> pa.Table:
+    return parquet.read_row_group(group, columns=names)
+
+
+def _by_range(contract: Feed, rows: pa.Table, bounds: list[str]) -> Iterator[tuple[int, pa.Table]]:
+    """Cut rows into their ranges: slices, where the file is sorted, as ours are."""
+    rows = rows.unify_dictionaries().combine_chunks()
+    numbers = _ranges_of(rows[contract.entity_key].chunk(0), bounds)
+    if (np.diff(numbers) < 0).any():
+        order = np.argsort(numbers, kind="stable")
+        rows, numbers = rows.take(pa.array(order)), numbers[order]
+    cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
+    for start, end in pairwise(cuts):
+        if end > start:
+            yield int(numbers[start]), _own_words(rows.slice(start, end - start))
+
+
+def _ranges_of(entities: pa.DictionaryArray, bounds: list[str]) -> npt.NDArray[np.int64]:
+    of_word = np.asarray([bisect_left(bounds, word) for word in entities.dictionary.to_pylist()], np.int64)
+    numbers: npt.NDArray[np.int64] = of_word[entities.indices.to_numpy()]
+    return numbers
+
+
+def _own_words(rows: pa.Table) -> pa.Table:
+    """Return the rows with only the words that they use; else each slice would carry those of its whole file."""
+    columns = [
+        column.combine_chunks().dictionary_decode().dictionary_encode()
+        if pa.types.is_dictionary(column.type)
+        else column
+        for column in rows.columns
+    ]
+    return pa.table(columns, schema=rows.schema)

@@ -71,12 +71,14 @@ def scan_rows(
         return
     files = data_files(table, event_time(lake, feed), from_at, to_at)
     wanted = _between(event_time(lake, feed), from_at, to_at)
+    names = None if columns is None else list(columns)
     for file in sorted(files, key=lambda file: (file.partition[0], file.file_path)):
-        scanner = dataset(lake, table, [file]).scanner(
-            columns=None if columns is None else list(columns), filter=wanted, batch_size=BATCH_ROWS,
-            batch_readahead=2, fragment_readahead=1,
-        )  # fmt: skip
-        yield from (batch for batch in scanner.to_batches() if batch.num_rows)
+        whole = dataset(lake, table, [file])
+        for fragment in whole.get_fragments():
+            # One row group at a time: a scan of the file would read ahead as far as memory goes.
+            for group in fragment.split_by_row_group(wanted, schema=whole.schema):
+                rows = group.to_table(schema=whole.schema, columns=names, filter=wanted)
+                yield from (batch for batch in rows.to_batches(max_chunksize=BATCH_ROWS) if batch.num_rows)
 
 
 def days(lake: Lake, feed: str) -> list[DayFiles]:
