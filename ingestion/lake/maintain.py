@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -225,8 +225,3 @@ def _delete(lake: Lake, path: str) -> None:
         lake.files.delete_file(path)
     except FileNotFoundError:
         log.info("%s was removed by another", path)
-
-
-def start_of(day: date) -> datetime:
-    """Return the first instant of a day, UTC."""
-    return datetime.combine(day, time(), UTC)
