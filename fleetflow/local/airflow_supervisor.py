@@ -43,6 +43,8 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         _import_shared()
+        parent = os.getpid()
+        _fork(lambda: _sweep_after(parent), None)
         gate, opener = os.pipe()
         for name in COMPONENTS:
             self._start(name, gate, opener)
@@ -113,6 +115,37 @@ def _fork(work: Callable[[], None], close: int | None) -> int:
         code = 1
     sys.stdout.flush()
     os._exit(code)
+
+
+def _sweep_after(supervisor: int) -> None:
+    """Outlive a supervisor that was killed, give what it led time to end, and kill what has not.
+
+    Components end with their parent, but a task at work does not end with its scheduler: it asks on and on for an API
+    that is gone, and keeps the executor's idle workers waiting.
+    """
+    import psutil
+
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while os.getppid() == supervisor:
+        time.sleep(0.5)
+    deadline = time.monotonic() + _GRACE_S
+    while (left := _session_members()) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    for pid in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(pid).kill()
+
+
+def _session_members() -> list[int]:
+    import psutil
+
+    session, found = os.getsid(0), []
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError):
+            if pid != os.getpid() and os.getsid(pid) == session:
+                found.append(pid)
+    return found
 
 
 def _import_shared() -> None:
