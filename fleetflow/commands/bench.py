@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from fleetflow.settings import Settings
 
-group = typer.Typer(help="Measure speed, beside the limit of the machine for the same work.", no_args_is_help=True)
+group = typer.Typer(
+    help="Measure speed, beside the limit of the machine for the same work.", no_args_is_help=True
+)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
