@@ -110,9 +110,10 @@ def send_file(settings: Settings, feed_name: str, file: str, *, rate: float = 0.
     from fleetflow.faults import UserError
     from ingestion.streams.lines import read_lines
 
-    feed = FEEDS.get(feed_name)
+    streamed = {name: feed for name, feed in FEEDS.items() if feed.stream}
+    feed = streamed.get(feed_name)
     if feed is None:
-        raise UserError(f"unknown feed {feed_name!r}: the feeds are {', '.join(sorted(FEEDS))}")
+        raise UserError(f"unknown feed {feed_name!r}: the feeds are {', '.join(sorted(streamed))}")
     stream = str(getattr(settings, f"{feed.stream}_stream"))
     with _open(file) as source:
         started_at = datetime.now(UTC)
