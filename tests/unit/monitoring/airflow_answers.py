@@ -14,8 +14,6 @@ from urllib.parse import parse_qs, urlsplit
 
 from fleetflow.monitoring.airflow_probe import COMPONENTS
 
-NOW = datetime.now(UTC)
-
 
 @dataclass
 class Airflow:
@@ -45,7 +43,8 @@ class Airflow:
             ]}  # fmt: skip
         assert query["order_by"] == ["-run_after"]
         states = self.runs[place.path.split("/")[4]]
-        moments = [(NOW - timedelta(minutes=n)).isoformat() for n in range(len(states))]
+        now = datetime.now(UTC)
+        moments = [(now - timedelta(minutes=n)).isoformat() for n in range(len(states))]
         runs = [{"state": s, "run_after": at} for s, at in zip(states, moments, strict=True)]
         return 200, {"dag_runs": [run for run in runs if run["state"] in query["state"]]}
 

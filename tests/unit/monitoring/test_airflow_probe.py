@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from fleetflow.monitoring.judge import find_faults
 from fleetflow.monitoring.model import Look, Measured
 from fleetflow.monitoring.signals import SIGNALS
 from fleetflow.settings import Settings, load_settings
-from tests.unit.monitoring.airflow_answers import NOW, Airflow, answering
+from tests.unit.monitoring.airflow_answers import Airflow, answering
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def settings_of(airflow: Airflow | None, **more: str) -> Settings:
 
 
 def faults(name: str, answers: Any) -> list[tuple[str, str]]:
-    look = Look(NOW, 0.1, {name: Measured(SIGNALS[name], answers[name])})
+    look = Look(datetime.now(UTC), 0.1, {name: Measured(SIGNALS[name], answers[name])})
     return [(finding.subject, finding.severity) for finding in find_faults(look)]
 
 
@@ -59,7 +59,7 @@ def test_without_an_address_there_is_nothing_to_watch() -> None:
 
 def test_a_dag_fails_paused_or_late_is_named(airflow: Airflow) -> None:
     def due(minutes: float) -> str:
-        return (NOW - timedelta(minutes=minutes)).isoformat().replace("+00:00", "Z")
+        return (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat().replace("+00:00", "Z")
 
     airflow.dags = {
         "fine": {"is_paused": False, "next_dagrun_run_after": due(-1)},
