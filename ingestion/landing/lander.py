@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 
@@ -78,6 +79,11 @@ class Buffer:
         self._records.extend(records)
         self._rows += sum(len(record.lines) for record in records)
         self._bytes += sum(record.size for record in records)
+
+    @property
+    def oldest(self) -> datetime | None:
+        """When the first record arrived in the stream; None of an empty buffer."""
+        return self._records[0].arrived_at if self._records else None
 
     @property
     def full(self) -> bool:

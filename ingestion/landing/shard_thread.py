@@ -12,6 +12,7 @@ import random
 import threading
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import adbc_driver_postgresql.dbapi as adbc
@@ -48,13 +49,19 @@ class ShardThread(threading.Thread):
         self._buffer = Buffer(worker.plan.limits)
         self._ended = False
         self._last_read: tuple[int, float] | None = None  # how far behind the last read was, and when it was
+        self._unlanded_since: datetime | None = None  # when the oldest record arrived that is read and not landed
 
     def behind_ms(self) -> int | None:
-        """Return how far reading is behind the newest record, growing while no read succeeds; None before the first."""
+        """Return how far landing is behind the newest record; None before the first read.
+
+        Grows while no read succeeds, and while what was read does not get landed.
+        """
         if self._last_read is None:
             return None
         behind, at = self._last_read
-        return behind + round((time.monotonic() - at) * 1000)
+        unread = behind + round((time.monotonic() - at) * 1000)
+        oldest = self._unlanded_since
+        return max(unread, round((datetime.now(UTC) - oldest).total_seconds() * 1000)) if oldest else unread
 
     def run(self) -> None:
         """Read and land; a fault pauses and starts again from the checkpoint of the warehouse."""
@@ -123,6 +130,8 @@ class ShardThread(threading.Thread):
         if not fetched.throttled:
             self._worker.metrics.behind(self.lease, fetched.behind_ms)
             self._last_read = (fetched.behind_ms, time.monotonic())
+        if not len(self._buffer) and not fetched.throttled:
+            self._unlanded_since = fetched.records[0].arrived_at if fetched.records else None
         self._buffer.add(fetched.records)
         self.at_tip = fetched.behind_ms == 0 and not fetched.throttled
         if fetched.records:
@@ -146,6 +155,7 @@ class ShardThread(threading.Thread):
             finally:
                 self.lease = lander.lease
         self._buffer.drop(len(chosen))
+        self._unlanded_since = self._buffer.oldest
         self.active_at = time.monotonic()
         self._worker.tally.add(landed.events, landed.accepted, landed.rejected)
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -103,6 +103,28 @@ def test_a_thread_that_ends_late_does_not_take_its_successor_off_the_books() -> 
         assert worker._held() == [new]
         worker.let_go(new)
         assert worker._held() == []
+
+
+def test_what_is_read_and_cannot_be_landed_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads succeed and are at the tip; only landing fails, again and again, and the buffer is emptied each time."""
+    arrived = datetime.now(UTC) - timedelta(minutes=3)
+
+    class Readable(Stream):
+        def get_shard_iterator(self, **_: Any) -> dict[str, Any]:
+            return {"ShardIterator": "i"}
+
+        def get_records(self, **_: Any) -> dict[str, Any]:
+            self.calls += 1
+            record = {"SequenceNumber": "1", "ApproximateArrivalTimestamp": arrived, "Data": b"{}"}
+            return {"Records": [record], "NextShardIterator": "i", "MillisBehindLatest": 0}
+
+    worker = make_worker(stream := Readable(ValueError()))
+    monkeypatch.setattr(worker, "reload", lambda lease: lease)
+    with held(worker) as thread:
+        assert thread.behind_ms() is None
+        thread.start()
+        wait_for(lambda: stream.calls >= 3)
+        assert 180_000 <= (thread.behind_ms() or 0) < 240_000
 
 
 def test_the_lag_of_a_shard_that_was_let_go_is_forgotten() -> None:
