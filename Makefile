@@ -9,6 +9,8 @@ TOOLS := .venv/tools
 UV := $(shell command -v uv 2>/dev/null || echo $(TOOLS)/bin/uv)
 RUN := .venv/bin
 SYNC := $(UV) sync --frozen --inexact --quiet --no-python-downloads --python $(PYTHON)
+# Test files run side by side; each starts servers of its own, and much of the time is waiting for them.
+JOBS ?= 2
 PACKAGES := domain fleetflow ingestion quality serving
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -60,7 +62,7 @@ status: .venv/.users ## Say what runs
 
 .PHONY: test
 test: .venv/.developers ## Run all tests
-	@$(RUN)/pytest $(PYTEST)
+	@$(RUN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 .PHONY: check
 check: lint types imports generated test ## All that CI checks: tests, lint, types, import contracts, generated files
