@@ -49,7 +49,7 @@ class ShardThread(threading.Thread):
         self._buffer = Buffer(worker.plan.limits)
         self._ended = False
         self._last_read: tuple[int, float] | None = None  # how far behind the last read was, and when it was
-        self._unlanded_since: datetime | None = None  # when the oldest record arrived that is read and not landed
+        self._unlanded_since: datetime | None = None  # arrival of the oldest that is not landed
 
     def behind_ms(self) -> int | None:
         """Return how far landing is behind the newest record; None before the first read.
