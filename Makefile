@@ -16,6 +16,8 @@ PACKAGES := domain fleetflow ingestion quality serving
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH :=
 unexport VIRTUAL_ENV
+# Compiled modules are kept: every command and task imports thousands.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## List the targets
