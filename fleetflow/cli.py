@@ -31,6 +31,7 @@ GROUPS = (
     "backfill",
     "reconcile",
     "retention",
+    "driver_hours",
     "doctor",
     "drill",
     "bench",

@@ -1,0 +1,303 @@
+"""Art. 6(1) and 8(2) to 8(5): the daily period, its driving, and the rest that must lie within it.
+
+A daily period begins where a daily or weekly rest ended, at the first activity that is not rest. Within 24 h of
+that a new rest must have been *completed*: only its part inside counts. Multi-manning has 30 h: all driving
+after the first hour with a second driver, and some of it at all (Art. 4(o)). The period ends
+
+- at the start of the first rest of at least 9 h that begins in the window, wherever that rest ends; or
+- at the end of the window, if none began: the next period starts there (Guidance Note 7).
+
+The rest inside the window is regular (11 h, or 3 h and later 9 h), reduced (9 h; three between two weekly
+rests), or too short. A failed rest takes no reduction; without one left the limit is 11 h, except for a split
+rest tried. A weekly rest (24 h) resets the count. Whether its own part in the window, of 9 to 11 h, is a fourth
+reduced rest is contested (Art. 8(3) against 8(2)): it is not counted, and comes as REDUCED_IN_WEEKLY_REST.
+
+Driving counts 9 h, or 10 h for two periods of the week in which they start; a period over 9 h takes an
+extension even when it is over 10 h too. Driving on a ferry's ramp (Art. 9(1)) is left out here. All driving cut
+by the end of a window belongs to both periods, minute by minute.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from domain.driver_hours import limits
+from domain.driver_hours.model import (
+    DriverDay,
+    Finding,
+    Kind,
+    Minute,
+    Rule,
+    Stretch,
+    week_of,
+)
+
+_RESTED = limits.REDUCED_DAILY_REST.minutes
+_WEEKLY = limits.REDUCED_WEEKLY_REST.minutes
+
+
+class Taken(NamedTuple):
+    """The rest inside a window: its longest part, and what it counts as."""
+
+    longest: int
+    kind: str
+
+
+class Days:
+    """The running daily period, the reductions since the last weekly rest, and the extensions of the week."""
+
+    __slots__ = ("extensions", "extensions_week", "reductions", "start", "stretches")
+
+    def __init__(self) -> None:
+        self.start: Minute | None = None
+        self.stretches: tuple[Stretch, ...] = ()
+        self.reductions = 0
+        self.extensions = 0
+        self.extensions_week = 0
+
+    def take(self, stretch: Stretch, found: list[Finding], days: list[DriverDay]) -> None:
+        """Go on by one stretch; each period that it ends is judged."""
+        if stretch.kind is Kind.REST:
+            length = stretch.end - stretch.start
+            if self.start is None or (length >= _RESTED and not self._on_duty()):
+                self._rest_before_duty(length)
+                return
+        elif self.start is None:
+            self.start = stretch.start
+        self.stretches += (stretch,)
+        self._close_what_ended(found, days)
+
+    def still_open(self, found: list[Finding]) -> None:
+        """Report driving beyond the limit in a period that still runs; its rest may still come."""
+        if self.start is not None and self.stretches:
+            self._judge_driving(self.stretches[-1].end, found)
+
+    def window(self) -> tuple[bool, Minute]:
+        """Return whether the running period counts as multi-manning so far, and where its window ends."""
+        assert self.start is not None
+        crew = crewed(self.stretches)
+        return crew, self.start + (limits.CREW_WINDOW if crew else limits.DAILY_WINDOW)
+
+    def driving(self) -> int:
+        """Return the daily driving of the running period."""
+        return sum(s.end - s.start for s in self.stretches if s.kind is Kind.DRIVING and not s.ferry)
+
+    def driving_limit(self) -> limits.Limit:
+        """Return the daily driving limit that holds for the running period."""
+        assert self.start is not None
+        used = self.extensions if self.extensions_week == week_of(self.start) else 0
+        return limits.EXTENDED_DAILY_DRIVING if used < limits.EXTENSIONS_OF_WEEK else limits.DAILY_DRIVING
+
+    def rests(self, window_end: Minute) -> list[int]:
+        """Return the lengths of the rests of the running period, each cut at the window's end."""
+        return [
+            min(s.end, window_end) - s.start
+            for s in self.stretches
+            if s.kind is Kind.REST and s.start < window_end
+        ]
+
+    def _on_duty(self) -> bool:
+        return any(s.kind is not Kind.REST for s in self.stretches)
+
+    def _rest_before_duty(self, length: int) -> None:
+        if length >= _RESTED:
+            self.start, self.stretches = None, ()
+        if length >= _WEEKLY:
+            self.reductions = 0
+
+    def _close_what_ended(self, found: list[Finding], days: list[DriverDay]) -> None:
+        last = self.stretches[-1]
+        rested = last.kind is Kind.REST and last.end - last.start >= _RESTED
+        while self.start is not None:
+            if not rested and last.end < self.start + limits.DAILY_WINDOW:
+                return
+            crew, end = self.window()
+            if rested and self.stretches[-1].start < end:
+                self._finish(crew, end, last, found, days)
+                self.start, self.stretches = None, ()
+            elif last.end < end:
+                return
+            else:
+                self._finish(crew, end, None, found, days)
+                self._start_anew(end, last if rested else None)
+
+    def _start_anew(self, end: Minute, rest: Stretch | None) -> None:
+        """Start the next period at the end of a window; a rest of 9 h that follows at once comes before it."""
+        left = tuple(_after(s, end) for s in self.stretches if s.end > end)
+        if rest is not None and all(s.kind is Kind.REST for s in left):
+            self._rest_before_duty(rest.end - rest.start)
+            return
+        self.start, self.stretches = end, left
+
+    def _finish(
+        self,
+        crew: bool,
+        window_end: Minute,
+        rest: Stretch | None,
+        found: list[Finding],
+        days: list[DriverDay],
+    ) -> None:
+        """Judge the period that ends at a rest, or else at its window's end."""
+        assert self.start is not None
+        end = window_end if rest is None else rest.start
+        weekly = rest is not None and rest.end - rest.start >= _WEEKLY
+        limit = self._judge_driving(end, found, rest)
+        taken = self._judge_rest(crew, window_end, weekly, found)
+        if weekly:
+            self.reductions = 0
+        totals = dict.fromkeys(Kind, 0)
+        for s in self.stretches:
+            totals[s.kind] += max(0, min(s.end, end) - s.start)
+        days.append(
+            DriverDay(
+                self.start, end, totals[Kind.DRIVING], totals[Kind.OTHER_WORK], totals[Kind.AVAILABILITY],
+                limit.minutes, crew, taken.longest, "weekly" if weekly else taken.kind,
+            )
+        )  # fmt: skip
+
+    def _judge_driving(self, end: Minute, found: list[Finding], rest: Stretch | None = None) -> limits.Limit:
+        assert self.start is not None
+        parts = [s for s in self.stretches if s.kind is Kind.DRIVING and not s.ferry and s.start < end]
+        driving = sum(min(s.end, end) - s.start for s in parts)
+        limit = self.driving_limit()
+        if driving > limits.DAILY_DRIVING.minutes:
+            self._use_extension(week_of(self.start))
+        if limit.broken(driving):
+            assumed = any(s.proven < s.end - s.start for s in parts)
+            found.append(
+                Finding(
+                    limit.rule, limit.article, self.start, end, self.start, driving, limit.minutes,
+                    limit.severity(driving), assumed, "driving is inferred in part" if assumed else "",
+                )
+            )  # fmt: skip
+            if rest is not None and _may_be_the_way_home(driving - limit.minutes, rest):
+                found.append(
+                    Finding(
+                        Rule.WAY_HOME, "12", self.start, end, self.start, driving, limit.minutes, needs_evidence=True,
+                        reason="may be the way home before the weekly rest: needs the noted reason",
+                    )
+                )  # fmt: skip
+        return limit
+
+    def _use_extension(self, week: int) -> None:
+        if self.extensions_week != week:
+            self.extensions_week, self.extensions = week, 0
+        self.extensions += 1
+
+    def _judge_rest(self, crew: bool, window_end: Minute, weekly: bool, found: list[Finding]) -> Taken:
+        assert self.start is not None
+        rests = self.rests(window_end)
+        taken = classify(rests)
+        if taken.kind in ("regular", "split"):
+            return taken
+        none_left = self.reductions >= limits.REDUCTIONS_BETWEEN_WEEKLY_RESTS
+        at = (self.start, window_end, self.start, taken.longest)
+        if taken.kind == "reduced":
+            regular = limits.REGULAR_DAILY_REST
+            if weekly and none_left:
+                found.append(_reduced_in_weekly_rest(at))
+            elif none_left:
+                found.append(
+                    Finding(regular.rule, "8(4)", *at, regular.minutes, regular.severity(taken.longest))
+                )
+            else:
+                self.reductions += 1
+            return taken
+        limit = _limit_of(crew, none_left, _tries_split(rests))
+        on_ferry = any(s.ferry for s in self.stretches if s.start < window_end)
+        looks_like_ferry = self._looks_like_a_ferry(window_end)
+        excused = on_ferry and looks_like_ferry
+        found.append(
+            Finding(
+                limit.rule, limit.article, *at, limit.minutes, limit.severity(taken.longest), excused,
+                "interrupted on a ferry or train: needs proof of a bunk" if excused else "",
+            )
+        )  # fmt: skip
+        if looks_like_ferry and not on_ferry:
+            found.append(_ferry_rest(at))
+        return taken
+
+    def _looks_like_a_ferry(self, window_end: Minute) -> bool:
+        """Say whether a regular rest was interrupted at most twice, for one hour in total (Art. 9(1))."""
+        parts = [
+            (s.start, min(s.end, window_end))
+            for s in self.stretches
+            if s.kind is Kind.REST and s.start < window_end
+        ]
+        for first in range(len(parts)):
+            for last in range(first + 1, min(first + limits.FERRY_INTERRUPTIONS, len(parts) - 1) + 1):
+                rest = sum(end - start for start, end in parts[first : last + 1])
+                interrupted = parts[last][1] - parts[first][0] - rest
+                if (
+                    interrupted <= limits.FERRY_INTERRUPTION_MINUTES
+                    and rest >= limits.REGULAR_DAILY_REST.minutes
+                ):
+                    return True
+        return False
+
+
+def crewed(stretches: tuple[Stretch, ...]) -> bool:
+    """Say whether Art. 4(o) holds: some driving is with a second driver, all of it after the first hour."""
+    seen, grace_end = False, None
+    for s in stretches:
+        if grace_end is None and s.kind is not Kind.REST:
+            grace_end = s.start + limits.CREW_GRACE
+        if s.kind is Kind.DRIVING:
+            if s.crew:
+                seen = True
+            elif grace_end is not None and s.end > grace_end:
+                return False
+    return seen
+
+
+def classify(rests: list[int]) -> Taken:
+    """Say what the rests of a window, in order, count as; split is 3 h, then 9 h."""
+    longest = max(rests, default=0)
+    if longest >= limits.REGULAR_DAILY_REST.minutes:
+        return Taken(longest, "regular")
+    if longest < _RESTED:
+        return Taken(longest, "missing")
+    return Taken(longest, "split" if _tries_split(rests) else "reduced")
+
+
+def _after(stretch: Stretch, minute: Minute) -> Stretch:
+    """Return the part from a minute on; it is proven if all of it was."""
+    if stretch.start >= minute:
+        return stretch
+    proven = stretch.end - minute if stretch.proven == stretch.minutes else 0
+    return stretch._replace(start=minute, proven=proven, run=proven)
+
+
+def _tries_split(rests: list[int]) -> bool:
+    """Say whether a rest of 3 h came before the longest one."""
+    longest = rests.index(max(rests)) if rests else 0
+    return any(rest >= limits.FIRST_PART_OF_DAILY_REST for rest in rests[:longest])
+
+
+def _limit_of(crew: bool, none_left: bool, split: bool) -> limits.Limit:
+    if crew:
+        return limits.MULTI_MANNING_REST
+    if split:
+        return limits.SPLIT_DAILY_REST
+    return limits.REGULAR_DAILY_REST if none_left else limits.REDUCED_DAILY_REST
+
+
+def _may_be_the_way_home(excess: int, rest: Stretch) -> bool:
+    regular = rest.minutes >= limits.REGULAR_WEEKLY_REST.minutes
+    allowed = limits.WAY_HOME_TO_REGULAR_REST if regular else limits.WAY_HOME
+    return rest.minutes >= _WEEKLY and excess <= allowed
+
+
+def _reduced_in_weekly_rest(at: tuple[Minute, Minute, Minute, int]) -> Finding:
+    limit = limits.REGULAR_DAILY_REST
+    return Finding(
+        Rule.REDUCED_IN_WEEKLY_REST, "8(2), 8(3), 8(4)", *at, limit.minutes, limit.severity(at[3]), True,
+        "contested: the part of a weekly rest inside the 24 h, after three reduced daily rests",
+    )  # fmt: skip
+
+
+def _ferry_rest(at: tuple[Minute, Minute, Minute, int]) -> Finding:
+    return Finding(
+        Rule.FERRY_REST, "9(1)", *at, limits.REGULAR_DAILY_REST.minutes, needs_evidence=True,
+        reason="a regular rest if the interruptions were on a ferry or train with a bunk: needs the ticket",
+    )  # fmt: skip

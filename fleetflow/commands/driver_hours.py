@@ -1,0 +1,81 @@
+"""`fleetflow driver-hours`: hold cases of activities against EU 561/2006 or 49 CFR 395."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+group = typer.Typer(
+    name="driver-hours", help="Driving time, breaks and rests against the law.", no_args_is_help=True
+)
+
+
+class Rules(StrEnum):
+    """Whose law."""
+
+    EU = "eu"
+    US = "us"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the program."""
+    app.add_typer(group)
+
+
+@group.callback()
+def driver_hours() -> None:
+    """Driving time, breaks and rests against the law."""
+
+
+@group.command()
+def evaluate(
+    file: Annotated[Path, typer.Argument(help="A JSON list of cases, or `-` for standard input.")],
+    rules: Annotated[Rules, typer.Option(help="EU 561/2006, or US FMCSA property-carrying.")] = Rules.EU,
+) -> None:
+    """Evaluate each case by the rule it names; print one JSON line a case.
+
+    A case that is not of the shape gives a line on stderr and no answer; the others are evaluated all the same, and
+    the exit status is 2.
+    """
+    from domain.driver_hours.cases import CaseError, evaluate_case
+
+    wrong = 0
+    seen: set[str] = set()
+    for place, case in enumerate(_cases(file)):
+        try:
+            answer = evaluate_case(case, rules)
+            if answer["id"] in seen:
+                raise CaseError("a case before has the same id")
+        except CaseError as fault:
+            wrong += 1
+            sys.stderr.write(f"fleetflow: {file}: case {_name(case, place)}: {fault}\n")
+            continue
+        seen.add(answer["id"])
+        typer.echo(json.dumps(answer))
+    if wrong:
+        raise typer.Exit(2)
+
+
+def _cases(file: Path) -> list[Any]:
+    from fleetflow.faults import UserError
+
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
+        cases = json.loads(text)
+    except OSError as fault:
+        raise UserError(f"{file} cannot be read: {fault.strerror}") from None
+    except (UnicodeDecodeError, RecursionError, ValueError) as fault:
+        raise UserError(f"{file} is no JSON: {fault}") from None
+    if not isinstance(cases, list):
+        raise UserError(f"{file} is no list of cases, but {type(cases).__name__}")
+    return cases
+
+
+def _name(case: Any, place: int) -> str:
+    ident = case.get("id") if isinstance(case, dict) else None
+    return ident if isinstance(ident, str) and ident else f"number {place + 1} (without an id)"
