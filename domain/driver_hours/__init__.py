@@ -12,16 +12,19 @@ from domain.driver_hours.model import (
     minute_of,
     moment_of,
 )
+from domain.driver_hours.remaining import EarlyWarning, Remaining, remaining
 
 __all__ = [
     "Activity",
     "DriverDay",
+    "EarlyWarning",
     "Evaluation",
     "Finding",
     "Kind",
     "Origin",
     "OutOfOrder",
     "Outcome",
+    "Remaining",
     "Rule",
     "Severity",
     "State",
@@ -29,5 +32,6 @@ __all__ = [
     "evaluate",
     "minute_of",
     "moment_of",
+    "remaining",
     "still_open",
 ]

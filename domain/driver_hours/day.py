@@ -82,11 +82,15 @@ class Days:
         """Return the daily driving of the running period."""
         return sum(s.end - s.start for s in self.stretches if s.kind is Kind.DRIVING and not s.ferry)
 
-    def driving_limit(self) -> limits.Limit:
-        """Return the daily driving limit that holds for the running period."""
-        assert self.start is not None
-        used = self.extensions if self.extensions_week == week_of(self.start) else 0
-        return limits.EXTENDED_DAILY_DRIVING if used < limits.EXTENSIONS_OF_WEEK else limits.DAILY_DRIVING
+    def daily_limit(self, now: Minute) -> tuple[int, int]:
+        """Return the limit of the running period, or of one that starts now, and the extensions left."""
+        left = self._extensions_left(now if self.start is None else self.start)
+        limit = limits.EXTENDED_DAILY_DRIVING if left else limits.DAILY_DRIVING
+        return limit.minutes, left
+
+    def _extensions_left(self, start: Minute) -> int:
+        used = self.extensions if self.extensions_week == week_of(start) else 0
+        return max(0, limits.EXTENSIONS_OF_WEEK - used)
 
     def rests(self, window_end: Minute) -> list[int]:
         """Return the lengths of the rests of the running period, each cut at the window's end."""
@@ -159,7 +163,7 @@ class Days:
         assert self.start is not None
         parts = [s for s in self.stretches if s.kind is Kind.DRIVING and not s.ferry and s.start < end]
         driving = sum(min(s.end, end) - s.start for s in parts)
-        limit = self.driving_limit()
+        limit = limits.EXTENDED_DAILY_DRIVING if self._extensions_left(self.start) else limits.DAILY_DRIVING
         if driving > limits.DAILY_DRIVING.minutes:
             self._use_extension(week_of(self.start))
         if limit.broken(driving):

@@ -36,6 +36,13 @@ class WeeklyDriving:
             self._close(found)
         self._drive(stretch, start, stretch.end)
 
+    def used(self, now: Minute) -> tuple[int, int]:
+        """Return the driving of the week of `now`, and of it with the week before."""
+        behind = 0 if self.week is None else week_of(now) - self.week
+        if behind == 0:
+            return self.current, self.before + self.current
+        return 0, self.current if behind == 1 else 0
+
     def still_open(self, found: list[Finding]) -> None:
         """Report what would be found if the week ended now."""
         if self.week is not None:

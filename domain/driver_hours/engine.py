@@ -96,6 +96,19 @@ class State:
             self._judge(last, outcome)
         self.last = joined or stretch
 
+    def at(self, now: Minute) -> State:
+        """Return the state at `now`, as if the last activity went on until then and ended.
+
+        Raises:
+            ValueError: `now` lies before the end of the last activity.
+        """
+        new = self.snapshot()
+        if new.last is not None:
+            if now < new.last.end:
+                raise ValueError(f"{now} lies before the end of the last activity, {new.last.end}")
+            new._judge(new.last._replace(end=now), Outcome([], []))
+        return new
+
     def finish(self, outcome: Outcome) -> None:
         """Hand the last stretch to the rules in place, and report what is still open; nothing can follow."""
         if self.last is None:

@@ -17,8 +17,9 @@ _MINUTE = 60
 def whole_minutes(runs: Iterable[tuple[Kind, int]]) -> list[Kind]:
     """Return the kind of each minute of runs (kind, seconds) that follow each other.
 
-    The last minute may be incomplete. A minute takes its longest continuous activity, of equals the latest (052); between two minutes of driving
-    it is driving (051). The neighbours are judged before 051, so that it does not feed itself.
+    The last minute may be incomplete. A minute takes its longest continuous activity, of equals the latest
+    (052); between two minutes of driving it is driving (051). The neighbours are judged before 051, so that it
+    does not feed itself.
     """
     plain = [_longest(parts) for parts in _cut(_joined(runs))]
     return [

@@ -48,7 +48,7 @@ class Spacing:
             self.last_end = stretch.end
 
     def still_open(self, last: Stretch, found: list[Finding]) -> None:
-        """Report an overdue weekly rest: late by the end of the data, or the start of a rest that still runs."""
+        """Report an overdue weekly rest: up to the end of the data, or the start of a running rest."""
         if self.last_end is not None and last.end > self.last_end:
             self._judge(last.start if last.kind is Kind.REST else last.end, found)
 

@@ -1,0 +1,111 @@
+"""What a driver may still do now: never stored, always asked of a state and a time.
+
+The last activity is taken to go on until now, as a driver's open activity does; a rest that still runs counts
+by what it has come to. The figures are what the data allow: unproven rest counts as rest here too.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from domain.driver_hours import limits
+from domain.driver_hours.day import Days
+from domain.driver_hours.engine import State
+from domain.driver_hours.model import Kind, Minute, Rule
+
+LEVELS = (80, 90, 100)
+
+
+class EarlyWarning(NamedTuple):
+    """A limit of which 80, 90 or 100 per cent is used."""
+
+    rule: Rule
+    level: int
+    used: int
+    limit: int
+
+
+class Remaining(NamedTuple):
+    """Minutes of driving left until each limit, and when which rest must begin.
+
+    `driving` is what may be driven from now on without a stop: the least of all. `break_minutes` is the break
+    that then resets the 4 h 30. `rest_by` and `weekly_rest_by` are None while no daily period runs, or no
+    weekly rest was seen. `warnings` are there only while driving.
+    """
+
+    now: Minute
+    driving: int
+    until_break: int
+    break_minutes: int
+    today: int
+    this_week: int
+    this_fortnight: int
+    rest_by: Minute | None
+    rest_minutes: int
+    weekly_rest_by: Minute | None
+    extensions_left: int
+    reductions_left: int
+    warnings: tuple[EarlyWarning, ...]
+
+
+def remaining(state: State, now: Minute) -> Remaining:
+    """Return what may still be done at `now`, no earlier than the state's end.
+
+    Raises:
+        ValueError: `now` lies before the end of the state's last activity.
+    """
+    at = state.at(now)
+    days, last_end = at.days, at.spacing.last_end
+    week, fortnight = at.driving.used(now)
+    daily, extensions_left = days.daily_limit(now)
+    reductions_left = limits.REDUCTIONS_BETWEEN_WEEKLY_RESTS - days.reductions
+    rest_by, rest_minutes = _next_rest(days)
+    weekly_rest_by = None if last_end is None else last_end + limits.WEEKLY_REST_SPACING.minutes
+    gauges = [
+        (Rule.BREAK, at.breaks.stint, limits.UNINTERRUPTED_DRIVING.minutes),
+        (Rule.DAILY_DRIVING, days.driving(), daily),
+        (Rule.WEEKLY_DRIVING, week, limits.WEEKLY_DRIVING.minutes),
+        (Rule.FORTNIGHTLY_DRIVING, fortnight, limits.FORTNIGHTLY_DRIVING.minutes),
+    ]
+    left = [max(0, limit - used) for _, used, limit in gauges]
+    if rest_by is not None and days.start is not None:
+        gauges.append((Rule.DAILY_REST, now - days.start, rest_by - days.start))
+    if last_end is not None:
+        gauges.append((Rule.WEEKLY_REST_SPACING, now - last_end, limits.WEEKLY_REST_SPACING.minutes))
+    is_driving = state.last is not None and state.last.kind is Kind.DRIVING
+    return Remaining(
+        now=now,
+        driving=min(max(0, limit - used) for _, used, limit in gauges),
+        until_break=left[0],
+        break_minutes=limits.SECOND_PART_OF_BREAK if at.breaks.has_first_part else limits.FULL_BREAK,
+        today=left[1],
+        this_week=left[2],
+        this_fortnight=left[3],
+        rest_by=rest_by,
+        rest_minutes=rest_minutes,
+        weekly_rest_by=weekly_rest_by,
+        extensions_left=extensions_left,
+        reductions_left=reductions_left,
+        warnings=tuple(_warnings(gauges)) if is_driving else (),
+    )
+
+
+def _next_rest(days: Days) -> tuple[Minute | None, int]:
+    """Return the latest start of the next daily rest and the least it must be."""
+    reduced, regular = limits.REDUCED_DAILY_REST.minutes, limits.REGULAR_DAILY_REST.minutes
+    none_left = days.reductions >= limits.REDUCTIONS_BETWEEN_WEEKLY_RESTS
+    if days.start is None:
+        return None, regular if none_left else reduced
+    _, window_end = days.window()
+    has_first_part = any(rest >= limits.FIRST_PART_OF_DAILY_REST for rest in days.rests(window_end))
+    least = regular if none_left and not has_first_part else reduced
+    return window_end - least, least
+
+
+def _warnings(gauges: list[tuple[Rule, int, int]]) -> list[EarlyWarning]:
+    found = []
+    for rule, used, limit in gauges:
+        reached = [level for level in LEVELS if used * 100 >= level * limit]
+        if reached:
+            found.append(EarlyWarning(rule, reached[-1], used, limit))
+    return found
