@@ -156,7 +156,7 @@ def _minutes(case: Mapping[str, Any]) -> Answer:
 def _us_property(case: Mapping[str, Any]) -> Answer:
     origin = _moment(case, "start_utc")
     cycle = case.get("cycle", "70/8")
-    if cycle not in _CYCLES:
+    if not isinstance(cycle, str) or cycle not in _CYCLES:
         raise CaseError(f"`cycle` {cycle!r} is not one of {', '.join(_CYCLES)}")
     statuses, now = [], origin
     for place, row in enumerate(_list(case, "activities")):

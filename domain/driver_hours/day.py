@@ -57,15 +57,18 @@ class Days:
 
     def take(self, stretch: Stretch, found: list[Finding], days: list[DriverDay]) -> None:
         """Go on by one stretch; each period that it ends is judged."""
+        is_rested = False
         if stretch.kind is Kind.REST:
             length = stretch.end - stretch.start
-            if self.start is None or (length >= _RESTED and not self._on_duty()):
+            is_rested = length >= _RESTED
+            if self.start is None or (is_rested and not self._on_duty()):
                 self._rest_before_duty(length)
                 return
         elif self.start is None:
             self.start = stretch.start
         self.stretches += (stretch,)
-        self._close_what_ended(found, days)
+        if stretch.end >= self.start + limits.DAILY_WINDOW or is_rested:
+            self._close_what_ended(found, days)
 
     def still_open(self, found: list[Finding]) -> None:
         """Report driving beyond the limit in a period that still runs; its rest may still come."""

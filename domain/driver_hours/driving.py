@@ -9,7 +9,7 @@ from __future__ import annotations
 from copy import copy
 
 from domain.driver_hours import limits
-from domain.driver_hours.model import Finding, Kind, Minute, Rule, Stretch, week_of, week_start
+from domain.driver_hours.model import BEFORE_ALL, Finding, Kind, Minute, Rule, Stretch, week_of, week_start
 
 
 class WeeklyDriving:
@@ -19,7 +19,7 @@ class WeeklyDriving:
 
     def __init__(self) -> None:
         self.week: int | None = None
-        self.week_end: Minute = 0
+        self.week_end: Minute = BEFORE_ALL
         self.current = 0
         self.before = 0
         self.assumed = False

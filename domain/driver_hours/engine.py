@@ -17,11 +17,12 @@ from collections.abc import Iterable
 from copy import copy
 from typing import NamedTuple
 
+from domain.driver_hours import limits
 from domain.driver_hours.breaks import Breaks
 from domain.driver_hours.day import Days
 from domain.driver_hours.driving import WeeklyDriving
 from domain.driver_hours.evidence import unproven_rest
-from domain.driver_hours.model import Activity, DriverDay, Finding, Minute, Rule, Stretch
+from domain.driver_hours.model import Activity, DriverDay, Finding, Kind, Minute, Rule, Stretch
 from domain.driver_hours.timeline import Tidied, gap, join, stretch_of, tidy
 from domain.driver_hours.weekly_rest import Spacing, WeeklyRests
 
@@ -121,13 +122,20 @@ class State:
         self.spacing.still_open(self.last, findings)
 
     def _judge(self, stretch: Stretch, outcome: Outcome) -> None:
-        findings = outcome.findings
-        self.breaks.take(stretch, findings)
+        """Hand a stretch to the rules for which it can change something."""
+        start, end, kind, crew, _, proven, _ = stretch
+        findings, rest = outcome.findings, end - start if kind is Kind.REST else 0
+        if rest or kind is Kind.DRIVING or crew:
+            self.breaks.take(stretch, findings)
         self.days.take(stretch, findings, outcome.days)
-        self.driving.take(stretch, findings)
-        self.spacing.take(stretch, findings)
-        self.weekly_rests.take(stretch, findings)
-        unproven_rest(stretch, findings)
+        if kind is Kind.DRIVING or end > self.driving.week_end:
+            self.driving.take(stretch, findings)
+        if rest >= limits.COMPENSATION_BASE or end >= self.weekly_rests.week_end:
+            self.weekly_rests.take(stretch, findings)
+        if rest >= limits.REDUCED_WEEKLY_REST.minutes:
+            self.spacing.take(stretch, findings)
+        if rest > proven:
+            unproven_rest(stretch, findings)
 
 
 def advance(state: State, activity: Activity) -> tuple[State, Outcome]:

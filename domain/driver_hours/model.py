@@ -15,6 +15,8 @@ from typing import NamedTuple
 Minute = int
 MINUTES_OF_DAY = 1_440
 MINUTES_OF_WEEK = 10_080
+# Before every time that there is.
+BEFORE_ALL: Minute = -(1 << 62)
 # 1970-01-01 was a Thursday: the Monday before it lies three days back.
 _FIRST_MONDAY = -3 * MINUTES_OF_DAY
 

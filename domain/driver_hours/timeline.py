@@ -42,11 +42,11 @@ def tidy(reported: Iterable[Activity]) -> Tidied:
     given = list(reported)
     kept = sorted(activity for activity in given if activity.start < activity.end)
     empty = len(given) - len(kept)
+    if not _overlaps(kept):
+        return Tidied(kept, empty, 0)
     unique = list(dict.fromkeys(kept))
-    if all(before.end <= after.start for before, after in itertools.pairwise(unique)):
-        return Tidied(unique, empty, 0)
-    overlapping = sum(before.end > after.start for before, after in itertools.pairwise(unique))
-    return Tidied(_settle(unique), empty, overlapping)
+    overlapping = _overlaps(unique)
+    return Tidied(_settle(unique) if overlapping else unique, empty, overlapping)
 
 
 def stretch_of(activity: Activity) -> Stretch:
@@ -78,6 +78,10 @@ def join(before: Stretch, after: Stretch) -> Stretch | None:
         before.start, after.end, before.kind, before.crew, before.ferry,
         max(before.proven, after.proven, bridged), run,
     )  # fmt: skip
+
+
+def _overlaps(ordered: list[Activity]) -> int:
+    return sum(before.end > after.start for before, after in itertools.pairwise(ordered))
 
 
 def _settle(ordered: list[Activity]) -> list[Activity]:

@@ -4,8 +4,8 @@
 a weekly rest was seen.
 
 **Weeks**: a rest counts in one week: where it starts, unless that week has one already and the rest reaches
-into the next (Art. 8(9)); a week that lies wholly inside a rest has a regular one besides. Of the rests of a
-week the longest is its weekly rest; shorter ones are extra.
+into the next (Art. 8(9)). Holidays, a rest that covers some week wholly, are a regular rest in each week that has
+24 h of them. Of the rests of a week the longest is its weekly rest; shorter ones are extra.
 
 **Pattern**, on wholly covered weeks: two consecutive weeks have two weekly rests, one of them regular (45 h).
 Two reduced ones in a row may be legal in international carriage (8(6), third sub-paragraph): they need
@@ -26,11 +26,13 @@ from itertools import combinations
 from typing import NamedTuple
 
 from domain.driver_hours import limits
-from domain.driver_hours.model import Finding, Kind, Minute, Rule, Stretch, week_of, week_start
+from domain.driver_hours.model import BEFORE_ALL, Finding, Kind, Minute, Rule, Stretch, week_of, week_start
 
 _REDUCED = limits.REDUCED_WEEKLY_REST.minutes
 _REGULAR = limits.REGULAR_WEEKLY_REST.minutes
 _SPACING = limits.WEEKLY_REST_SPACING
+# Of four consecutive weeks two have a regular rest, whatever the carriage: 8(6), third sub-paragraph.
+_REDUCED_OF_FOUR = 3
 
 
 class Spacing:
@@ -77,6 +79,12 @@ class Rest(NamedTuple):
         """The length."""
         return self.end - self.start
 
+    def fills(self, week: int) -> bool:
+        """Say whether 24 h of it lie in a week, and it covers some week wholly, as holidays do."""
+        whole_weeks = week_of(self.end) - week_of(self.start - 1) - 1
+        inside = min(self.end, week_start(week + 1)) - max(self.start, week_start(week))
+        return whole_weeks > 0 and inside >= _REDUCED
+
 
 class Debt(NamedTuple):
     """What a reduced weekly rest lacks to 45 h, and until when that must be made up."""
@@ -101,10 +109,11 @@ class Week(NamedTuple):
 class WeeklyRests:
     """The rests of weeks that are still open, the last four closed weeks, and all debts."""
 
-    __slots__ = ("closed", "debts", "first_whole", "is_reported", "rests", "week")
+    __slots__ = ("closed", "debts", "first_whole", "is_reported", "rests", "week", "week_end")
 
     def __init__(self) -> None:
         self.week: int | None = None
+        self.week_end: Minute = BEFORE_ALL
         self.first_whole = 0
         self.rests: tuple[Rest, ...] = ()
         self.closed: tuple[Week, ...] = ()
@@ -117,12 +126,13 @@ class WeeklyRests:
             self.begin(stretch.start)
         if stretch.kind is Kind.REST and stretch.end - stretch.start >= limits.COMPENSATION_BASE:
             self.add(stretch.start, stretch.end, found)
-        while self.week is not None and stretch.end >= week_start(self.week + 1):
+        while stretch.end >= self.week_end:
             self.close_week(found)
 
     def begin(self, start: Minute) -> None:
         """Begin at the first minute of the data; the first week counts if it is covered whole."""
         self.week = week_of(start)
+        self.week_end = week_start(self.week + 1)
         self.first_whole = self.week + (start > week_start(self.week))
 
     def add(self, start: Minute, end: Minute, found: list[Finding]) -> None:
@@ -139,9 +149,9 @@ class WeeklyRests:
     def close_week(self, found: list[Finding]) -> None:
         """Judge the running week and go to the next."""
         assert self.week is not None
-        week, end = self.week, week_start(self.week + 1)
+        week, end = self.week, self.week_end
         rests = sorted((rest for rest in self.rests if rest.week == week), key=lambda rest: rest.start)
-        inside = any(rest.start <= week_start(week) and rest.end >= end for rest in self.rests)
+        inside = any(rest.fills(week) for rest in self.rests)
         weekly = [rest for rest in rests if rest.minutes >= _REDUCED]
         own = max(weekly, key=lambda rest: rest.minutes, default=None)
         self._account(rests, own, inside)
@@ -154,7 +164,7 @@ class WeeklyRests:
             ),
         )  # fmt: skip
         self.rests = tuple(rest for rest in self.rests if rest.week > week or rest.end > end)
-        self.week = week + 1
+        self.week, self.week_end = week + 1, week_start(week + 2)
         self._report_overdue(found)
         if week >= self.first_whole:
             self._judge_weeks(week, found)
@@ -220,11 +230,12 @@ class WeeklyRests:
                 found.append(
                     _pattern(week, limits.REDUCED_WEEKLY_REST, max(first.longest_below, second.longest_below))
                 )
-        elif not first.is_regular and not second.is_regular:
-            reduced = sum(1 for one in covered if not one.is_regular)
-            found.append(
-                _pattern(week, limits.REGULAR_WEEKLY_REST, max(first.longest, second.longest), reduced < 3)
-            )
+        elif not second.is_regular:
+            reduced = sum(not one.is_regular for one in covered)
+            if reduced >= _REDUCED_OF_FOUR or not first.is_regular:
+                longest = max(one.longest for one in (first, second) if not one.is_regular)
+                doubtful = reduced < _REDUCED_OF_FOUR
+                found.append(_pattern(week, limits.REGULAR_WEEKLY_REST, longest, doubtful))
 
 
 def _pattern(week: int, limit: limits.Limit, measured: int, needs_evidence: bool = False) -> Finding:

@@ -123,6 +123,19 @@ def partner(
             _print(run_bench(settings, rows, runs), as_json)
 
 
+@group.command("driver-hours")
+def driver_hours(
+    drivers: Annotated[int, typer.Option(min=2, help="Drivers of a run, 28 days each.")] = 4_000,
+    runs: Annotated[int, typer.Option(min=1, help="Runs; the median counts.")] = 3,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that share the drivers.")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Drivers a second through the EU driver-hours rules, against reading and sorting their intervals."""
+    from fleetflow.bench.driver_hours import run_bench
+
+    _print(run_bench(drivers, runs, processes), as_json)
+
+
 @contextmanager
 def _home() -> Iterator[Path]:
     import tempfile

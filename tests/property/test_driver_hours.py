@@ -61,7 +61,11 @@ SINGLE_DAY = st.tuples(
     st.sampled_from((0, 60)), st.sampled_from((180, 270)), st.sampled_from((45, 180)), st.sampled_from((240, 270, 271)),
     st.sampled_from((30, 45)), st.sampled_from((0, 60, 61, 120)), st.sampled_from(RESTS),
 ).map(lambda day: list(zip("WDRDRDR", day, strict=True)))  # fmt: skip
-DUTY_WEEKS = st.lists(st.one_of(CREW_DAY, SINGLE_DAY, SINGLE_DAY), min_size=1, max_size=16).map(
+# Days that fill 24 h to the minute, or all but.
+EXACT_DAY = st.tuples(
+    st.sampled_from((780, 840, 840, 841, 900, 930, 960, 1440)), st.sampled_from((0, 0, 0, 1, 1440))
+).map(lambda day: [("W", day[0]), ("R", max(600 if day[0] == 1440 else 0, 1440 - day[0]) + day[1])])
+DUTY_WEEKS = st.lists(st.one_of(CREW_DAY, SINGLE_DAY, EXACT_DAY, EXACT_DAY), min_size=1, max_size=16).map(
     lambda days: [row for day in days for row in day]
 )
 OFTEN = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -125,7 +129,7 @@ def reference_breaks(line: str) -> list[tuple[str, int, int, int, str]]:
             reports.append(("BREAK", at, stint, 270, severity))
 
     for minute, letter in enumerate(line + "W"):
-        if letter != "R" and 15 <= resting and stint > 0:
+        if letter != "R" and resting >= 15 and stint > 0:
             half = True
         resting = resting + 1 if letter == "R" else 0
         aside = aside + 1 if letter == "a" else 0
@@ -198,9 +202,19 @@ def rests_inside(line: str, start: int, end: int) -> list[int]:
     return [len(list(run)) for letter, run in groupby(line[start:end]) if letter == "R"]
 
 
+def short_rest(
+    start: int, longest: int, crew: bool, split: bool, none_left: bool
+) -> tuple[str, int, int, int, str]:
+    if longest < 540 and crew:
+        return ("DAILY_REST_MULTI_MANNING", start, longest, 540, rest_band(longest, 8, 7))
+    if none_left and (longest >= 540 or not split):
+        return ("DAILY_REST", start, longest, 660, rest_band(longest, 10, 8.5))
+    return ("DAILY_REST", start, longest, 540, rest_band(longest, 8, 7))
+
+
 def reference_daily_rests(line: str) -> list[tuple[str, int, int, int, str]]:
     reports, reduced, weekly = [], 0, weekly_rests(line)
-    for start, window, end, ending, crew in periods(line):
+    for start, window, _, ending, crew in periods(line):
         if any(start == rest_end for _, rest_end in weekly):
             reduced = 0
         if ending == -1:
@@ -210,18 +224,10 @@ def reference_daily_rests(line: str) -> list[tuple[str, int, int, int, str]]:
         split = any(rest >= 180 for rest in rests[: rests.index(longest)]) if rests else False
         if longest >= 660 or (longest >= 540 and split):
             continue
-        if longest >= 540:
-            if reduced < 3:
-                reduced += 1
-            elif ending < 1440:
-                reports.append(("DAILY_REST", start, longest, 660, rest_band(longest, 10, 8.5)))
-        elif crew:
-            severity = rest_band(longest, 8, 7)
-            reports.append(("DAILY_REST_MULTI_MANNING", start, longest, 540, severity))
-        elif reduced == 3 and not split:
-            reports.append(("DAILY_REST", start, longest, 660, rest_band(longest, 10, 8.5)))
-        else:
-            reports.append(("DAILY_REST", start, longest, 540, rest_band(longest, 8, 7)))
+        if longest >= 540 and reduced < 3:
+            reduced += 1
+        elif longest < 540 or ending < 1440:
+            reports.append(short_rest(start, longest, crew, split, reduced == 3))
         if ending >= 1440:
             reduced = 0
     return reports
@@ -299,9 +305,8 @@ def test_weekly_and_fortnightly_driving(rows: list[Row], offset: int) -> None:
 
 def reference_spacing(line: str) -> list[tuple[str, int, int, int, str]]:
     reports, last = [], None
-    for start, end in [*weekly_rests(line), (len(line), None)]:
-        if end is None and line.endswith("R"):
-            start = len(line.rstrip("R"))
+    open_end = len(line.rstrip("R")) if line.endswith("R") else len(line)
+    for start, end in [*weekly_rests(line), (open_end, None)]:
         if last is not None and start - last > 144 * 60:
             late = start - last - 144 * 60
             severity = band(late, ("MI", 0), ("SI", 3), ("VSI", 12))
@@ -318,21 +323,27 @@ def test_spacing_of_weekly_rests(rows: list[Row]) -> None:
 
 def reference_short_pairs(line: str) -> list[int]:
     """Return the first week of each pair of whole weeks with fewer than two weekly rests; of runs only the first."""
-    rests = [[start // WEEK, (end - 1) // WEEK, start, end] for start, end in weekly_rests(line)]
+    rests = [(start // WEEK, (end - 1) // WEEK) for start, end in weekly_rests(line)]
     counted: dict[int, int] = {}
-    for first, last, start, end in rests:
+    for first, last in rests:
         week = next((w for w in range(first, last + 1) if not counted.get(w)), first)
         counted[week] = counted.get(week, 0) + 1
     whole = len(line) // WEEK
-    for week in range(whole):
-        if set(line[week * WEEK : (week + 1) * WEEK]) == {"R"}:
-            counted[week] = max(1, counted.get(week, 0))
+    for start, end in weekly_rests(line):
+        if any(set(line[w * WEEK : (w + 1) * WEEK]) == {"R"} for w in range(-(-start // WEEK), end // WEEK)):
+            for week in range(whole):
+                if min(end, (week + 1) * WEEK) - max(start, week * WEEK) >= 1440:
+                    counted[week] = max(1, counted.get(week, 0))
     short = [week for week in range(whole - 1) if counted.get(week, 0) + counted.get(week + 1, 0) < 2]
     return [week * WEEK for week in short if week - 1 not in short]
 
 
 @OFTEN
-@given(rows=st.lists(st.tuples(st.sampled_from((1000, 5000, 9000)), st.sampled_from(RESTS)), max_size=12))
+@given(
+    rows=st.lists(
+        st.tuples(st.sampled_from((1000, 5000, 9000)), st.sampled_from((*RESTS, 12_000, 25_000))), max_size=12
+    )
+)
 def test_two_weekly_rests_in_two_weeks(rows: list[tuple[int, int]]) -> None:
     line = [row for work, rest in rows for row in (("W", work), ("R", rest))]
     pairs = [at for _, at, _, limit, _ in found(line, Rule.WEEKLY_REST_PATTERN) if limit == 1440]
