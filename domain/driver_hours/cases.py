@@ -33,6 +33,7 @@ _LETTERS = {
     "D": Kind.DRIVING, "W": Kind.OTHER_WORK, "A": Kind.AVAILABILITY, "R": Kind.REST, "U": Kind.UNKNOWN,
 }  # fmt: skip
 _LETTER_OF = {kind: letter for letter, kind in _LETTERS.items()}
+_LETTERS["?"] = Kind.UNKNOWN
 _FLAGS: dict[str, dict[str, Any]] = {
     "single": {"crew": False},
     "crew": {"crew": True},
