@@ -36,6 +36,12 @@ _RESTED = limits.REDUCED_DAILY_REST.minutes
 _WEEKLY = limits.REDUCED_WEEKLY_REST.minutes
 
 
+# Start and end of a rest inside a window.
+Part = tuple[Minute, Minute]
+# Where a finding about a rest lies: start and end of the window, the instant, and the longest rest.
+At = tuple[Minute, Minute, Minute, int]
+
+
 class Taken(NamedTuple):
     """The rest inside a window: its longest part, and what it counts as."""
 
@@ -95,10 +101,10 @@ class Days:
         used = self.extensions if self.extensions_week == week_of(start) else 0
         return max(0, limits.EXTENSIONS_OF_WEEK - used)
 
-    def rests(self, window_end: Minute) -> list[int]:
-        """Return the lengths of the rests of the running period, each cut at the window's end."""
+    def rests(self, window_end: Minute) -> list[Part]:
+        """Return the rests of the running period, in order, each cut at the window's end."""
         return [
-            min(s.end, window_end) - s.start
+            (s.start, min(s.end, window_end))
             for s in self.stretches
             if s.kind is Kind.REST and s.start < window_end
         ]
@@ -194,53 +200,36 @@ class Days:
     def _judge_rest(self, crew: bool, window_end: Minute, weekly: bool, found: list[Finding]) -> Taken:
         assert self.start is not None
         rests = self.rests(window_end)
-        taken = classify(rests)
-        if taken.kind in ("regular", "split"):
-            return taken
-        none_left = self.reductions >= limits.REDUCTIONS_BETWEEN_WEEKLY_RESTS
+        taken = classify([end - start for start, end in rests])
         at = (self.start, window_end, self.start, taken.longest)
         if taken.kind == "reduced":
-            regular = limits.REGULAR_DAILY_REST
-            if weekly and none_left:
-                found.append(_reduced_in_weekly_rest(at))
-            elif none_left:
-                found.append(
-                    Finding(regular.rule, "8(4)", *at, regular.minutes, regular.severity(taken.longest))
-                )
-            else:
-                self.reductions += 1
-            return taken
-        limit = _limit_of(crew, none_left, _tries_split(rests))
-        on_ferry = any(s.ferry for s in self.stretches if s.start < window_end)
-        looks_like_ferry = self._looks_like_a_ferry(window_end)
-        excused = on_ferry and looks_like_ferry
+            self._judge_reduced(at, weekly, found)
+        elif taken.kind == "missing":
+            self._report_missing(at, crew, rests, found)
+        return taken
+
+    def _judge_reduced(self, at: At, weekly: bool, found: list[Finding]) -> None:
+        limit = limits.REGULAR_DAILY_REST
+        if self.reductions < limits.REDUCTIONS_BETWEEN_WEEKLY_RESTS:
+            self.reductions += 1
+        elif weekly:
+            found.append(_reduced_in_weekly_rest(at))
+        else:
+            found.append(Finding(limit.rule, "8(4)", *at, limit.minutes, limit.severity(at[3])))
+
+    def _report_missing(self, at: At, crew: bool, rests: list[Part], found: list[Finding]) -> None:
+        none_left = self.reductions >= limits.REDUCTIONS_BETWEEN_WEEKLY_RESTS
+        limit = _limit_of(crew, none_left, _tries_split([end - start for start, end in rests]))
+        ferry_like = _looks_like_a_ferry(rests)
+        excused = ferry_like and any(s.ferry for s in self.stretches if s.start < at[1])
         found.append(
             Finding(
-                limit.rule, limit.article, *at, limit.minutes, limit.severity(taken.longest), excused,
+                limit.rule, limit.article, *at, limit.minutes, limit.severity(at[3]), excused,
                 "interrupted on a ferry or train: needs proof of a bunk" if excused else "",
             )
         )  # fmt: skip
-        if looks_like_ferry and not on_ferry:
+        if ferry_like and not excused:
             found.append(_ferry_rest(at))
-        return taken
-
-    def _looks_like_a_ferry(self, window_end: Minute) -> bool:
-        """Say whether a regular rest was interrupted at most twice, for one hour in total (Art. 9(1))."""
-        parts = [
-            (s.start, min(s.end, window_end))
-            for s in self.stretches
-            if s.kind is Kind.REST and s.start < window_end
-        ]
-        for first in range(len(parts)):
-            for last in range(first + 1, min(first + limits.FERRY_INTERRUPTIONS, len(parts) - 1) + 1):
-                rest = sum(end - start for start, end in parts[first : last + 1])
-                interrupted = parts[last][1] - parts[first][0] - rest
-                if (
-                    interrupted <= limits.FERRY_INTERRUPTION_MINUTES
-                    and rest >= limits.REGULAR_DAILY_REST.minutes
-                ):
-                    return True
-        return False
 
 
 def crewed(stretches: tuple[Stretch, ...]) -> bool:
@@ -281,6 +270,17 @@ def _tries_split(rests: list[int]) -> bool:
     return any(rest >= limits.FIRST_PART_OF_DAILY_REST for rest in rests[:longest])
 
 
+def _looks_like_a_ferry(rests: list[Part]) -> bool:
+    """Say whether a regular rest was interrupted at most twice, for one hour in total (Art. 9(1))."""
+    for first in range(len(rests)):
+        for last in range(first + 1, min(first + limits.FERRY_INTERRUPTIONS, len(rests) - 1) + 1):
+            rest = sum(end - start for start, end in rests[first : last + 1])
+            interrupted = rests[last][1] - rests[first][0] - rest
+            if interrupted <= limits.FERRY_INTERRUPTION_MINUTES and rest >= limits.REGULAR_DAILY_REST.minutes:
+                return True
+    return False
+
+
 def _limit_of(crew: bool, none_left: bool, split: bool) -> limits.Limit:
     if crew:
         return limits.MULTI_MANNING_REST
@@ -295,7 +295,7 @@ def _may_be_the_way_home(excess: int, rest: Stretch) -> bool:
     return rest.minutes >= _WEEKLY and excess <= allowed
 
 
-def _reduced_in_weekly_rest(at: tuple[Minute, Minute, Minute, int]) -> Finding:
+def _reduced_in_weekly_rest(at: At) -> Finding:
     limit = limits.REGULAR_DAILY_REST
     return Finding(
         Rule.REDUCED_IN_WEEKLY_REST, "8(2), 8(3), 8(4)", *at, limit.minutes, limit.severity(at[3]), True,
@@ -303,7 +303,7 @@ def _reduced_in_weekly_rest(at: tuple[Minute, Minute, Minute, int]) -> Finding:
     )  # fmt: skip
 
 
-def _ferry_rest(at: tuple[Minute, Minute, Minute, int]) -> Finding:
+def _ferry_rest(at: At) -> Finding:
     return Finding(
         Rule.FERRY_REST, "9(1)", *at, limits.REGULAR_DAILY_REST.minutes, needs_evidence=True,
         reason="a regular rest if the interruptions were on a ferry or train with a bunk: needs the ticket",

@@ -56,26 +56,14 @@ def remaining(state: State, now: Minute) -> Remaining:
     """
     at = state.at(now)
     days, last_end = at.days, at.spacing.last_end
-    week, fortnight = at.driving.used(now)
     daily, extensions_left = days.daily_limit(now)
-    reductions_left = limits.REDUCTIONS_BETWEEN_WEEKLY_RESTS - days.reductions
     rest_by, rest_minutes = _next_rest(days)
-    weekly_rest_by = None if last_end is None else last_end + limits.WEEKLY_REST_SPACING.minutes
-    gauges = [
-        (Rule.BREAK, at.breaks.stint, limits.UNINTERRUPTED_DRIVING.minutes),
-        (Rule.DAILY_DRIVING, days.driving(), daily),
-        (Rule.WEEKLY_DRIVING, week, limits.WEEKLY_DRIVING.minutes),
-        (Rule.FORTNIGHTLY_DRIVING, fortnight, limits.FORTNIGHTLY_DRIVING.minutes),
-    ]
+    gauges = _gauges(at, now, daily, rest_by)
     left = [max(0, limit - used) for _, used, limit in gauges]
-    if rest_by is not None and days.start is not None:
-        gauges.append((Rule.DAILY_REST, now - days.start, rest_by - days.start))
-    if last_end is not None:
-        gauges.append((Rule.WEEKLY_REST_SPACING, now - last_end, limits.WEEKLY_REST_SPACING.minutes))
     is_driving = state.last is not None and state.last.kind is Kind.DRIVING
     return Remaining(
         now=now,
-        driving=min(max(0, limit - used) for _, used, limit in gauges),
+        driving=min(left),
         until_break=left[0],
         break_minutes=limits.SECOND_PART_OF_BREAK if at.breaks.has_first_part else limits.FULL_BREAK,
         today=left[1],
@@ -83,11 +71,28 @@ def remaining(state: State, now: Minute) -> Remaining:
         this_fortnight=left[3],
         rest_by=rest_by,
         rest_minutes=rest_minutes,
-        weekly_rest_by=weekly_rest_by,
+        weekly_rest_by=None if last_end is None else last_end + limits.WEEKLY_REST_SPACING.minutes,
         extensions_left=extensions_left,
-        reductions_left=reductions_left,
+        reductions_left=max(0, limits.REDUCTIONS_BETWEEN_WEEKLY_RESTS - days.reductions),
         warnings=tuple(_warnings(gauges)) if is_driving else (),
     )
+
+
+def _gauges(at: State, now: Minute, daily: int, rest_by: Minute | None) -> list[tuple[Rule, int, int]]:
+    """Return (rule, used, limit): the four limits of driving, then the deadlines that run."""
+    week, fortnight = at.driving.used(now)
+    gauges = [
+        (Rule.BREAK, at.breaks.stint, limits.UNINTERRUPTED_DRIVING.minutes),
+        (Rule.DAILY_DRIVING, at.days.driving(), daily),
+        (Rule.WEEKLY_DRIVING, week, limits.WEEKLY_DRIVING.minutes),
+        (Rule.FORTNIGHTLY_DRIVING, fortnight, limits.FORTNIGHTLY_DRIVING.minutes),
+    ]
+    start, last_end = at.days.start, at.spacing.last_end
+    if rest_by is not None and start is not None:
+        gauges.append((Rule.DAILY_REST, now - start, rest_by - start))
+    if last_end is not None:
+        gauges.append((Rule.WEEKLY_REST_SPACING, now - last_end, limits.WEEKLY_REST_SPACING.minutes))
+    return gauges
 
 
 def _next_rest(days: Days) -> tuple[Minute | None, int]:
@@ -97,7 +102,9 @@ def _next_rest(days: Days) -> tuple[Minute | None, int]:
     if days.start is None:
         return None, regular if none_left else reduced
     _, window_end = days.window()
-    has_first_part = any(rest >= limits.FIRST_PART_OF_DAILY_REST for rest in days.rests(window_end))
+    has_first_part = any(
+        end - start >= limits.FIRST_PART_OF_DAILY_REST for start, end in days.rests(window_end)
+    )
     least = regular if none_left and not has_first_part else reduced
     return window_end - least, least
 
