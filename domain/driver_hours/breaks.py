@@ -12,7 +12,7 @@ from __future__ import annotations
 from copy import copy
 
 from domain.driver_hours import limits
-from domain.driver_hours.model import Finding, Kind, Minute, Rule, Stretch
+from domain.driver_hours.model import AVAILABILITY, DRIVING, REST, Finding, Minute, Rule, Stretch
 
 _LIMIT = limits.UNINTERRUPTED_DRIVING
 
@@ -33,14 +33,14 @@ class Breaks:
     def take(self, stretch: Stretch, found: list[Finding]) -> None:
         """Go on by one stretch."""
         kind, length = stretch.kind, stretch.end - stretch.start
-        if kind is Kind.DRIVING:
+        if kind is DRIVING:
             self._drive(stretch, length)
-        elif kind is Kind.REST:
+        elif kind is REST:
             if length >= limits.FULL_BREAK or (self.has_first_part and length >= limits.SECOND_PART_OF_BREAK):
                 self._reset(found)
             elif length >= limits.FIRST_PART_OF_BREAK and self.stint:
                 self.has_first_part = True
-        elif kind is Kind.AVAILABILITY and stretch.crew and length >= limits.FULL_BREAK and self.stint:
+        elif kind is AVAILABILITY and stretch.crew and length >= limits.FULL_BREAK and self.stint:
             self._reset(found)
             found.append(_crew_break(stretch))
 

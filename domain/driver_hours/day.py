@@ -23,6 +23,10 @@ from typing import NamedTuple
 
 from domain.driver_hours import limits
 from domain.driver_hours.model import (
+    AVAILABILITY,
+    DRIVING,
+    OTHER_WORK,
+    REST,
     DriverDay,
     Finding,
     Kind,
@@ -64,7 +68,7 @@ class Days:
     def take(self, stretch: Stretch, found: list[Finding], days: list[DriverDay]) -> None:
         """Go on by one stretch; each period that it ends is judged."""
         is_rested = False
-        if stretch.kind is Kind.REST:
+        if stretch.kind is REST:
             length = stretch.end - stretch.start
             is_rested = length >= _RESTED
             if self.start is None or (is_rested and not self._on_duty()):
@@ -89,7 +93,7 @@ class Days:
 
     def driving(self) -> int:
         """Return the daily driving of the running period."""
-        return sum(s.end - s.start for s in self.stretches if s.kind is Kind.DRIVING and not s.ferry)
+        return sum(s.end - s.start for s in self.stretches if s.kind is DRIVING and not s.ferry)
 
     def daily_limit(self, now: Minute) -> tuple[int, int]:
         """Return the limit of the running period, or of one that starts now, and the extensions left."""
@@ -106,11 +110,11 @@ class Days:
         return [
             (s.start, min(s.end, window_end))
             for s in self.stretches
-            if s.kind is Kind.REST and s.start < window_end
+            if s.kind is REST and s.start < window_end
         ]
 
     def _on_duty(self) -> bool:
-        return any(s.kind is not Kind.REST for s in self.stretches)
+        return any(s.kind is not REST for s in self.stretches)
 
     def _rest_before_duty(self, length: int) -> None:
         if length >= _RESTED:
@@ -120,7 +124,7 @@ class Days:
 
     def _close_what_ended(self, found: list[Finding], days: list[DriverDay]) -> None:
         last = self.stretches[-1]
-        rested = last.kind is Kind.REST and last.end - last.start >= _RESTED
+        rested = last.kind is REST and last.end - last.start >= _RESTED
         while self.start is not None:
             if not rested and last.end < self.start + limits.DAILY_WINDOW:
                 return
@@ -137,7 +141,7 @@ class Days:
     def _start_anew(self, end: Minute, rest: Stretch | None) -> None:
         """Start the next period at the end of a window; a rest of 9 h that follows at once comes before it."""
         left = tuple(_after(s, end) for s in self.stretches if s.end > end)
-        if rest is not None and all(s.kind is Kind.REST for s in left):
+        if rest is not None and all(s.kind is REST for s in left):
             self._rest_before_duty(rest.end - rest.start)
             return
         self.start, self.stretches = end, left
@@ -163,14 +167,14 @@ class Days:
             totals[s.kind] += max(0, min(s.end, end) - s.start)
         days.append(
             DriverDay(
-                self.start, end, totals[Kind.DRIVING], totals[Kind.OTHER_WORK], totals[Kind.AVAILABILITY],
+                self.start, end, totals[DRIVING], totals[OTHER_WORK], totals[AVAILABILITY],
                 limit.minutes, crew, taken.longest, "weekly" if weekly else taken.kind,
             )
         )  # fmt: skip
 
     def _judge_driving(self, end: Minute, found: list[Finding], rest: Stretch | None = None) -> limits.Limit:
         assert self.start is not None
-        parts = [s for s in self.stretches if s.kind is Kind.DRIVING and not s.ferry and s.start < end]
+        parts = [s for s in self.stretches if s.kind is DRIVING and not s.ferry and s.start < end]
         driving = sum(min(s.end, end) - s.start for s in parts)
         limit = limits.EXTENDED_DAILY_DRIVING if self._extensions_left(self.start) else limits.DAILY_DRIVING
         if driving > limits.DAILY_DRIVING.minutes:
@@ -236,9 +240,9 @@ def crewed(stretches: tuple[Stretch, ...]) -> bool:
     """Say whether Art. 4(o) holds: some driving is with a second driver, all of it after the first hour."""
     seen, grace_end = False, None
     for s in stretches:
-        if grace_end is None and s.kind is not Kind.REST:
+        if grace_end is None and s.kind is not REST:
             grace_end = s.start + limits.CREW_GRACE
-        if s.kind is Kind.DRIVING:
+        if s.kind is DRIVING:
             if s.crew:
                 seen = True
             elif grace_end is not None and s.end > grace_end:

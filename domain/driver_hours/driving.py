@@ -9,7 +9,7 @@ from __future__ import annotations
 from copy import copy
 
 from domain.driver_hours import limits
-from domain.driver_hours.model import BEFORE_ALL, Finding, Kind, Minute, Rule, Stretch, week_of, week_start
+from domain.driver_hours.model import BEFORE_ALL, DRIVING, Finding, Minute, Rule, Stretch, week_of, week_start
 
 
 class WeeklyDriving:
@@ -53,7 +53,7 @@ class WeeklyDriving:
         self.week_end = week_start(week + 1)
 
     def _drive(self, stretch: Stretch, start: Minute, end: Minute) -> None:
-        if stretch.kind is Kind.DRIVING and start < end:
+        if stretch.kind is DRIVING and start < end:
             self.current += end - start
             self.assumed = self.assumed or stretch.proven < stretch.end - stretch.start
 

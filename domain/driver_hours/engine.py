@@ -22,7 +22,7 @@ from domain.driver_hours.breaks import Breaks
 from domain.driver_hours.day import Days
 from domain.driver_hours.driving import WeeklyDriving
 from domain.driver_hours.evidence import unproven_rest
-from domain.driver_hours.model import Activity, DriverDay, Finding, Kind, Minute, Rule, Stretch
+from domain.driver_hours.model import DRIVING, REST, Activity, DriverDay, Finding, Minute, Rule, Stretch
 from domain.driver_hours.timeline import Tidied, gap, join, stretch_of, tidy
 from domain.driver_hours.weekly_rest import Spacing, WeeklyRests
 
@@ -124,11 +124,11 @@ class State:
     def _judge(self, stretch: Stretch, outcome: Outcome) -> None:
         """Hand a stretch to the rules for which it can change something."""
         start, end, kind, crew, _, proven, _ = stretch
-        findings, rest = outcome.findings, end - start if kind is Kind.REST else 0
-        if rest or kind is Kind.DRIVING or crew:
+        findings, rest = outcome.findings, end - start if kind is REST else 0
+        if rest or kind is DRIVING or crew:
             self.breaks.take(stretch, findings)
         self.days.take(stretch, findings, outcome.days)
-        if kind is Kind.DRIVING or end > self.driving.week_end:
+        if kind is DRIVING or end > self.driving.week_end:
             self.driving.take(stretch, findings)
         if rest >= limits.COMPENSATION_BASE or end >= self.weekly_rests.week_end:
             self.weekly_rests.take(stretch, findings)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from domain.driver_hours import limits
-from domain.driver_hours.model import Finding, Kind, Rule, Stretch
+from domain.driver_hours.model import REST, Finding, Rule, Stretch
 
 # What a rest may count as: part of a break, break, part of a daily rest, daily rests, weekly rests.
 _STEPS = (
@@ -23,7 +23,7 @@ _STEPS = (
 def unproven_rest(stretch: Stretch, found: list[Finding]) -> None:
     """Ask for evidence if a rest counts for more than what is proven of it."""
     length = stretch.end - stretch.start
-    if stretch.kind is not Kind.REST or stretch.proven == length:
+    if stretch.kind is not REST or stretch.proven == length:
         return
     step = bisect_right(_STEPS, length)
     if step and bisect_right(_STEPS, stretch.proven) < step:

@@ -31,6 +31,10 @@ class Kind(StrEnum):
     UNKNOWN = "unknown"
 
 
+# Bound once: looking a member up in its class takes longer than comparing with it, and every stretch is compared.
+DRIVING, OTHER_WORK, AVAILABILITY, REST, UNKNOWN = Kind
+
+
 class Origin(StrEnum):
     """Who says so: the tachograph, the driver by manual entry, or a guess from positions."""
 

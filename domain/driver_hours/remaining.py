@@ -11,7 +11,7 @@ from typing import NamedTuple
 from domain.driver_hours import limits
 from domain.driver_hours.day import Days
 from domain.driver_hours.engine import State
-from domain.driver_hours.model import Kind, Minute, Rule
+from domain.driver_hours.model import DRIVING, Minute, Rule
 
 LEVELS = (80, 90, 100)
 
@@ -60,7 +60,7 @@ def remaining(state: State, now: Minute) -> Remaining:
     rest_by, rest_minutes = _next_rest(days)
     gauges = _gauges(at, now, daily, rest_by)
     left = [max(0, limit - used) for _, used, limit in gauges]
-    is_driving = state.last is not None and state.last.kind is Kind.DRIVING
+    is_driving = state.last is not None and state.last.kind is DRIVING
     return Remaining(
         now=now,
         driving=min(left),

@@ -21,10 +21,21 @@ import itertools
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from domain.driver_hours.model import Activity, Kind, Minute, Origin, Stretch
+from domain.driver_hours.model import (
+    AVAILABILITY,
+    DRIVING,
+    OTHER_WORK,
+    REST,
+    UNKNOWN,
+    Activity,
+    Minute,
+    Origin,
+    Stretch,
+)
 
+_INFERRED = Origin.INFERRED
 _ORIGINS = (Origin.TACHOGRAPH, Origin.MANUAL, Origin.INFERRED)
-_KINDS = (Kind.DRIVING, Kind.OTHER_WORK, Kind.AVAILABILITY, Kind.REST, Kind.UNKNOWN)
+_KINDS = (DRIVING, OTHER_WORK, AVAILABILITY, REST, UNKNOWN)
 _ORIGIN_RANK = {origin: rank for rank, origin in enumerate(_ORIGINS)}
 _KIND_RANK = {kind: rank for rank, kind in enumerate(_KINDS)}
 
@@ -53,18 +64,18 @@ def stretch_of(activity: Activity) -> Stretch:
     """Return the stretch that one activity makes alone."""
     start, end, kind, crew, origin, out_of_scope, ferry = activity
     length = end - start
-    if kind is Kind.REST or kind is Kind.UNKNOWN:
-        proven = length if kind is Kind.REST and origin is not Origin.INFERRED else 0
-        return Stretch(start, end, Kind.REST, False, False, proven, proven)
-    if kind is Kind.DRIVING and out_of_scope:
-        kind = Kind.OTHER_WORK
-    proven = 0 if origin is Origin.INFERRED else length
+    if kind is REST or kind is UNKNOWN:
+        proven = length if kind is REST and origin is not _INFERRED else 0
+        return Stretch(start, end, REST, False, False, proven, proven)
+    if kind is DRIVING and out_of_scope:
+        kind = OTHER_WORK
+    proven = 0 if origin is _INFERRED else length
     return Stretch(start, end, kind, crew, ferry, proven, proven)
 
 
 def gap(start: Minute, end: Minute) -> Stretch:
     """Return the stretch that a gap makes: rest without any proof."""
-    return Stretch(start, end, Kind.REST, False, False, 0, 0)
+    return Stretch(start, end, REST, False, False, 0, 0)
 
 
 def join(before: Stretch, after: Stretch) -> Stretch | None:

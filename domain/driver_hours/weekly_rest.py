@@ -26,7 +26,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from domain.driver_hours import limits
-from domain.driver_hours.model import BEFORE_ALL, Finding, Kind, Minute, Rule, Stretch, week_of, week_start
+from domain.driver_hours.model import BEFORE_ALL, REST, Finding, Minute, Rule, Stretch, week_of, week_start
 
 _REDUCED = limits.REDUCED_WEEKLY_REST.minutes
 _REGULAR = limits.REGULAR_WEEKLY_REST.minutes
@@ -45,14 +45,14 @@ class Spacing:
 
     def take(self, stretch: Stretch, found: list[Finding]) -> None:
         """Go on by one stretch."""
-        if stretch.kind is Kind.REST and stretch.end - stretch.start >= _REDUCED:
+        if stretch.kind is REST and stretch.end - stretch.start >= _REDUCED:
             self._judge(stretch.start, found)
             self.last_end = stretch.end
 
     def still_open(self, last: Stretch, found: list[Finding]) -> None:
         """Report an overdue weekly rest: up to the end of the data, or the start of a running rest."""
         if self.last_end is not None and last.end > self.last_end:
-            self._judge(last.start if last.kind is Kind.REST else last.end, found)
+            self._judge(last.start if last.kind is REST else last.end, found)
 
     def _judge(self, begun: Minute, found: list[Finding]) -> None:
         if self.last_end is None:
@@ -124,7 +124,7 @@ class WeeklyRests:
         """Go on by one stretch; each week that ends with or in it is judged."""
         if self.week is None:
             self.begin(stretch.start)
-        if stretch.kind is Kind.REST and stretch.end - stretch.start >= limits.COMPENSATION_BASE:
+        if stretch.kind is REST and stretch.end - stretch.start >= limits.COMPENSATION_BASE:
             self.add(stretch.start, stretch.end, found)
         while stretch.end >= self.week_end:
             self.close_week(found)

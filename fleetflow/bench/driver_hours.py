@@ -1,10 +1,10 @@
 """Drivers a second through the EU driver-hours engine, beside bare reading and sorting of the same intervals.
 
-A driver has 28 days: about 20 duty days of driving in 6 to 14 pieces with loading, waiting and breaks between
-them, cut at midnight as tachographs cut, daily and weekly rests, now and then too much driving or too little
-rest. The work: decode the driver's intervals from JSON, unordered as they arrive, and evaluate all rules. The
-limit, in the same processes right after: decode them and sort. Each process makes its own drivers beforehand
-and waits for the others.
+A driver has 28 days: 20 duty days of driving in 7 to 13 pieces with loading, waiting and breaks between them, cut at
+midnight as tachographs cut, a daily rest until the next morning, weekends; one rest in ten is cut short, one break in
+a hundred left out. The work: decode the driver's intervals from JSON, unordered as they arrive, and evaluate all rules.
+The limit, in the same processes right after: decode them and sort. Each process makes its own drivers beforehand and
+waits for the others.
 """
 
 from __future__ import annotations
@@ -38,13 +38,14 @@ def driver_rows(seed: int) -> list[Row]:
     """Make one driver's 28 days as (start, end, kind), unordered; the same seed gives the same."""
     rng = random.Random(seed)
     rows: list[Row] = []
-    now = _MONDAY + rng.randrange(4 * 60, 8 * 60)
-    end = _MONDAY + _DAYS * _DAY
-    while now < end:
-        for _ in range(rng.choice((4, 5, 5, 5))):
+    morning = _MONDAY + rng.randrange(4 * 60, 8 * 60)
+    now = _put(rows, morning - 2 * _DAY, 2 * _DAY, Kind.REST)
+    for day in range(1, _DAYS + 1):
+        if day % 7 not in (6, 0):
             now = _duty(rng, rows, now)
-            now = _put(rows, now, rng.choice((530, 560, 660, 660, 690, 720)) + rng.randrange(30), Kind.REST)
-        now = _put(rows, now, rng.choice((1_440, 2_000, 2_000, 2_400)), Kind.REST)
+        next_morning = morning + day * _DAY + rng.randrange(-40, 40)
+        least = 660 if rng.random() < 0.9 else rng.randrange(520, 660)
+        now = _put(rows, now, max(least, next_morning - now), Kind.REST)
     rng.shuffle(rows)
     return rows
 
@@ -78,9 +79,9 @@ def _duty(rng: random.Random, rows: list[Row], now: int) -> int:
     """Add one duty day."""
     now = _put(rows, now, rng.randrange(10, 40), Kind.OTHER_WORK)
     stint = 0
-    for _ in range(rng.randrange(6, 15)):
-        piece = rng.randrange(15, 90)
-        if stint + piece > 265 and rng.random() < 0.97:
+    for _ in range(rng.randrange(7, 14)):
+        piece = rng.randrange(10, 80)
+        if stint + piece > 270 and rng.random() < 0.99:
             now, stint = _put(rows, now, rng.randrange(45, 60), Kind.REST), 0
         now, stint = _put(rows, now, piece, Kind.DRIVING), stint + piece
         between = rng.choice((Kind.OTHER_WORK, Kind.OTHER_WORK, Kind.AVAILABILITY, Kind.REST))
