@@ -40,9 +40,11 @@ class Breaks:
                 self._reset(found)
             elif length >= limits.FIRST_PART_OF_BREAK and self.stint:
                 self.has_first_part = True
-        elif kind is AVAILABILITY and stretch.crew and length >= limits.FULL_BREAK and self.stint:
+        elif self.stint and kind is AVAILABILITY and stretch.crew and length >= limits.FULL_BREAK:
             self._reset(found)
             found.append(_crew_break(stretch))
+        elif self.stint and stretch.proven < length:
+            self.assumed = True
 
     def still_open(self, found: list[Finding]) -> None:
         """Report what would be found if a break began now."""
@@ -64,7 +66,7 @@ class Breaks:
                 Finding(
                     Rule.BREAK, _LIMIT.article, self.start, self.end, self.over_at, self.stint,
                     _LIMIT.minutes, _LIMIT.severity(self.stint), self.assumed,
-                    "driving is inferred or unrecorded in part" if self.assumed else "",
+                    "driving, or what broke up a break, is inferred in part" if self.assumed else "",
                 )
             )  # fmt: skip
         self.stint = 0

@@ -22,6 +22,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from domain.driver_hours import limits
+from domain.driver_hours.evidence import INFERRED
 from domain.driver_hours.model import (
     AVAILABILITY,
     DRIVING,
@@ -40,6 +41,7 @@ _RESTED = limits.REDUCED_DAILY_REST.minutes
 _WEEKLY = limits.REDUCED_WEEKLY_REST.minutes
 
 
+_ON_FERRY = "interrupted on a ferry or train: needs proof of a bunk"
 # Start and end of a rest inside a window.
 Part = tuple[Minute, Minute]
 # Where a finding about a rest lies: start and end of the window, the instant, and the longest rest.
@@ -180,11 +182,11 @@ class Days:
         if driving > limits.DAILY_DRIVING.minutes:
             self._use_extension(week_of(self.start))
         if limit.broken(driving):
-            assumed = any(s.proven < s.end - s.start for s in parts)
+            doubt = self._doubt(end)
             found.append(
                 Finding(
                     limit.rule, limit.article, self.start, end, self.start, driving, limit.minutes,
-                    limit.severity(driving), assumed, "driving is inferred in part" if assumed else "",
+                    limit.severity(driving), bool(doubt), doubt,
                 )
             )  # fmt: skip
             if rest is not None and _may_be_the_way_home(driving - limit.minutes, rest):
@@ -219,19 +221,23 @@ class Days:
         elif weekly:
             found.append(_reduced_in_weekly_rest(at))
         else:
-            found.append(Finding(limit.rule, "8(4)", *at, limit.minutes, limit.severity(at[3])))
+            doubt = self._doubt(at[1])
+            severity = limit.severity(at[3])
+            found.append(Finding(limit.rule, "8(4)", *at, limit.minutes, severity, bool(doubt), doubt))
+
+    def _doubt(self, end: Minute) -> str:
+        """Return why too much driving or too little rest is not proven: some activity is only inferred."""
+        parts = (s for s in self.stretches if s.kind is not REST and s.start < end)
+        return INFERRED if any(s.proven < s.end - s.start for s in parts) else ""
 
     def _report_missing(self, at: At, crew: bool, rests: list[Part], found: list[Finding]) -> None:
         none_left = self.reductions >= limits.REDUCTIONS_BETWEEN_WEEKLY_RESTS
         limit = _limit_of(crew, none_left, _tries_split([end - start for start, end in rests]))
         ferry_like = _looks_like_a_ferry(rests)
         excused = ferry_like and any(s.ferry for s in self.stretches if s.start < at[1])
-        found.append(
-            Finding(
-                limit.rule, limit.article, *at, limit.minutes, limit.severity(at[3]), excused,
-                "interrupted on a ferry or train: needs proof of a bunk" if excused else "",
-            )
-        )  # fmt: skip
+        doubt = _ON_FERRY if excused else self._doubt(at[1])
+        severity = limit.severity(at[3])
+        found.append(Finding(limit.rule, limit.article, *at, limit.minutes, severity, bool(doubt), doubt))
         if ferry_like and not excused:
             found.append(_ferry_rest(at))
 

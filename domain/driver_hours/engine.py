@@ -125,7 +125,7 @@ class State:
         """Hand a stretch to the rules for which it can change something."""
         start, end, kind, crew, _, proven, _ = stretch
         findings, rest = outcome.findings, end - start if kind is REST else 0
-        if rest or kind is DRIVING or crew:
+        if rest or kind is DRIVING or crew or proven < end - start:
             self.breaks.take(stretch, findings)
         self.days.take(stretch, findings, outcome.days)
         if kind is DRIVING or end > self.driving.week_end:
@@ -136,6 +136,8 @@ class State:
             self.spacing.take(stretch, findings)
         if rest > proven:
             unproven_rest(stretch, findings)
+        elif not rest and proven < end - start:
+            self.spacing.inferred_end = self.weekly_rests.inferred_end = end
 
 
 def advance(state: State, activity: Activity) -> tuple[State, Outcome]:

@@ -12,6 +12,8 @@ from bisect import bisect_right
 from domain.driver_hours import limits
 from domain.driver_hours.model import REST, Finding, Rule, Stretch
 
+# Why an infringement is not proven.
+INFERRED = "activity is inferred in part: it may have been rest"
 # What a rest may count as: part of a break, break, part of a daily rest, daily rests, weekly rests.
 _STEPS = (
     limits.FIRST_PART_OF_BREAK, limits.SECOND_PART_OF_BREAK, limits.FULL_BREAK, limits.FIRST_PART_OF_DAILY_REST,

@@ -26,21 +26,27 @@ from itertools import combinations
 from typing import NamedTuple
 
 from domain.driver_hours import limits
+from domain.driver_hours.evidence import INFERRED
 from domain.driver_hours.model import BEFORE_ALL, REST, Finding, Minute, Rule, Stretch, week_of, week_start
 
 _REDUCED = limits.REDUCED_WEEKLY_REST.minutes
 _REGULAR = limits.REGULAR_WEEKLY_REST.minutes
+_ABROAD = (
+    "two reduced weekly rests in a row: legal in international carriage of goods, outside the states of"
+    " establishment and residence"
+)
 _SPACING = limits.WEEKLY_REST_SPACING
 # Of four consecutive weeks two have a regular rest, whatever the carriage: 8(6), third sub-paragraph.
 _REDUCED_OF_FOUR = 3
 
 
 class Spacing:
-    """The end of the last weekly rest."""
+    """The end of the last weekly rest, and of the last activity that is only inferred."""
 
-    __slots__ = ("last_end",)
+    __slots__ = ("inferred_end", "last_end")
 
     def __init__(self) -> None:
+        self.inferred_end: Minute = BEFORE_ALL
         self.last_end: Minute | None = None
 
     def take(self, stretch: Stretch, found: list[Finding]) -> None:
@@ -58,11 +64,12 @@ class Spacing:
         if self.last_end is None:
             return
         passed = begun - self.last_end
+        doubt = INFERRED if self.inferred_end > self.last_end else ""
         if _SPACING.broken(passed):
             found.append(
                 Finding(
                     _SPACING.rule, _SPACING.article, self.last_end, begun, self.last_end + _SPACING.minutes,
-                    passed, _SPACING.minutes, _SPACING.severity(passed),
+                    passed, _SPACING.minutes, _SPACING.severity(passed), bool(doubt), doubt,
                 )
             )  # fmt: skip
 
@@ -109,11 +116,12 @@ class Week(NamedTuple):
 class WeeklyRests:
     """The rests of weeks that are still open, the last four closed weeks, and all debts."""
 
-    __slots__ = ("closed", "debts", "first_whole", "is_reported", "rests", "week", "week_end")
+    __slots__ = ("closed", "debts", "first_whole", "inferred_end", "is_reported", "rests", "week", "week_end")
 
     def __init__(self) -> None:
         self.week: int | None = None
         self.week_end: Minute = BEFORE_ALL
+        self.inferred_end: Minute = BEFORE_ALL
         self.first_whole = 0
         self.rests: tuple[Rest, ...] = ()
         self.closed: tuple[Week, ...] = ()
@@ -209,7 +217,8 @@ class WeeklyRests:
                 found.append(
                     Finding(
                         Rule.WEEKLY_REST_COMPENSATION, "8(6b), 8(7)", debt.rest_start, debt.due, debt.due,
-                        0, debt.minutes,
+                        0, debt.minutes, None, self.inferred_end > debt.rest_start,
+                        INFERRED if self.inferred_end > debt.rest_start else "",
                     )
                 )  # fmt: skip
 
@@ -224,26 +233,24 @@ class WeeklyRests:
     def _judge_pair(self, week: int, covered: tuple[Week, ...], found: list[Finding]) -> None:
         first, second = covered[-2:]
         was_reported, self.is_reported = self.is_reported, False
+        doubt = INFERRED if self.inferred_end > week_start(week - 1) else ""
         if first.weekly_rests + second.weekly_rests < 2:
             self.is_reported = True
             if not was_reported:
-                found.append(
-                    _pattern(week, limits.REDUCED_WEEKLY_REST, max(first.longest_below, second.longest_below))
-                )
+                longest = max(first.longest_below, second.longest_below)
+                found.append(_pattern(week, limits.REDUCED_WEEKLY_REST, longest, doubt))
         elif not second.is_regular:
             reduced = sum(not one.is_regular for one in covered)
             if reduced >= _REDUCED_OF_FOUR or not first.is_regular:
                 longest = max(one.longest for one in (first, second) if not one.is_regular)
-                doubtful = reduced < _REDUCED_OF_FOUR
-                found.append(_pattern(week, limits.REGULAR_WEEKLY_REST, longest, doubtful))
+                doubt = _ABROAD if reduced < _REDUCED_OF_FOUR else doubt
+                found.append(_pattern(week, limits.REGULAR_WEEKLY_REST, longest, doubt))
 
 
-def _pattern(week: int, limit: limits.Limit, measured: int, needs_evidence: bool = False) -> Finding:
+def _pattern(week: int, limit: limits.Limit, measured: int, doubt: str) -> Finding:
     return Finding(
         limit.rule, limit.article, week_start(week - 1), week_start(week + 1), week_start(week - 1), measured,
-        limit.minutes, limit.severity(measured), needs_evidence,
-        "two reduced weekly rests in a row: legal in international carriage of goods, outside the states of"
-        " establishment and residence" if needs_evidence else "",
+        limit.minutes, limit.severity(measured), bool(doubt), doubt,
     )  # fmt: skip
 
 

@@ -209,3 +209,23 @@ def test_a_little_too_much_before_a_weekly_rest_may_be_the_way_home() -> None:
     assert of("D721 R2700", Rule.WAY_HOME) == []
     assert len(of("D660 R1440", Rule.WAY_HOME)) == 1
     assert of("D661 R1440", Rule.WAY_HOME) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        ("W900 R300 W10{} R230 W60 R2700", Rule.DAILY_REST),
+        (THREE_REDUCED + "W830 W10{} R600 W60 R2700", Rule.DAILY_REST),
+        ("D400 R300 W10{} R230 D300 R660", Rule.DAILY_DRIVING),
+        ("D260 R20 W5{} R24 D20 R660", Rule.BREAK),
+        ("R2700 W8000 R1000 W10{} R1000 W60 R2700", Rule.WEEKLY_REST_SPACING),
+        ("W8640 R700 W10{} R730 " + "W7380 R2700", Rule.WEEKLY_REST_PATTERN),
+    ],
+)
+def test_a_rest_broken_by_inferred_activity_only_proves_no_infringement(words: str, rule: Rule) -> None:
+    """A position that moved in the night may be a parked vehicle's error: the same, recorded, is a violation."""
+    recorded, inferred = of(words.format(""), rule), of(words.format("!"), rule)
+    assert [f.needs_evidence for f in recorded] == [False]
+    assert [f.needs_evidence for f in inferred] == [True]
+    assert inferred[0].severity == recorded[0].severity
+    assert inferred[0].reason
