@@ -13,8 +13,8 @@ rest tried. A weekly rest (24 h) resets the count. Whether its own part in the w
 reduced rest is contested (Art. 8(3) against 8(2)): it is not counted, and comes as REDUCED_IN_WEEKLY_REST.
 
 Driving counts 9 h, or 10 h for two periods of the week in which they start; a period over 9 h takes an
-extension even when it is over 10 h too. Driving on a ferry's ramp (Art. 9(1)) is left out here. All driving cut
-by the end of a window belongs to both periods, minute by minute.
+extension even when it is over 10 h too. Driving on a ferry's ramp (Art. 9(1)) is left out here. Driving
+that the end of a window cuts belongs to both periods, to each its minutes.
 """
 
 from __future__ import annotations
@@ -39,8 +39,6 @@ from domain.driver_hours.model import (
 
 _RESTED = limits.REDUCED_DAILY_REST.minutes
 _WEEKLY = limits.REDUCED_WEEKLY_REST.minutes
-
-
 _ON_FERRY = "interrupted on a ferry or train: needs proof of a bunk"
 # Start and end of a rest inside a window.
 Part = tuple[Minute, Minute]

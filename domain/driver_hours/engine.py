@@ -22,10 +22,21 @@ from domain.driver_hours.breaks import Breaks
 from domain.driver_hours.day import Days
 from domain.driver_hours.driving import WeeklyDriving
 from domain.driver_hours.evidence import unproven_rest
-from domain.driver_hours.model import DRIVING, REST, Activity, DriverDay, Finding, Minute, Rule, Stretch
+from domain.driver_hours.model import (
+    DRIVING,
+    REST,
+    Activity,
+    DriverDay,
+    Finding,
+    Minute,
+    Rule,
+    Stretch,
+    moment_of,
+)
 from domain.driver_hours.timeline import Tidied, gap, join, stretch_of, tidy
 from domain.driver_hours.weekly_rest import Spacing, WeeklyRests
 
+_TRACKERS = ("breaks", "days", "driving", "spacing", "weekly_rests")
 _RANK = {rule: rank for rank, rule in enumerate(Rule)}
 
 
@@ -52,7 +63,7 @@ class Evaluation(NamedTuple):
 class State:
     """Where one driver stands. A value: `advance` returns a new one and leaves this as it is."""
 
-    __slots__ = ("breaks", "days", "driving", "last", "spacing", "weekly_rests")
+    __slots__ = ("last", *_TRACKERS)
 
     def __init__(self) -> None:
         self.last: Stretch | None = None
@@ -70,8 +81,9 @@ class State:
     def snapshot(self) -> State:
         """Return a copy that shares nothing that changes."""
         new = State.__new__(State)
-        for name in State.__slots__:
-            setattr(new, name, copy(getattr(self, name)))
+        new.last = self.last
+        for tracker in _TRACKERS:
+            setattr(new, tracker, copy(getattr(self, tracker)))
         return new
 
     def add(self, stretch: Stretch, outcome: Outcome) -> None:
@@ -82,9 +94,8 @@ class State:
         """
         last = self.last
         if stretch.end <= stretch.start or (last is not None and stretch.start < last.end):
-            raise OutOfOrder(
-                f"{stretch.start}-{stretch.end} does not follow {last.end if last else 'nothing'}"
-            )
+            after = _read(last.end) if last else "nothing"
+            raise OutOfOrder(f"{_read(stretch.start)} to {_read(stretch.end)} does not follow {after}")
         if last is None:
             self.last = stretch
             return
@@ -106,7 +117,9 @@ class State:
         new = self.snapshot()
         if new.last is not None:
             if now < new.last.end:
-                raise ValueError(f"{now} lies before the end of the last activity, {new.last.end}")
+                raise ValueError(
+                    f"{_read(now)} lies before the end of the last activity, {_read(new.last.end)}"
+                )
             new._judge(new.last._replace(end=now), Outcome([], []))
         return new
 
@@ -171,3 +184,7 @@ def evaluate(reported: Iterable[Activity]) -> Evaluation:
 def by_time(findings: Iterable[Finding]) -> list[Finding]:
     """Sort findings by where they are broken, then by rule as `Rule` lists them."""
     return sorted(findings, key=lambda finding: (finding.at, _RANK[finding.rule], finding.start))
+
+
+def _read(minute: Minute) -> str:
+    return f"{moment_of(minute):%Y-%m-%dT%H:%MZ}"

@@ -68,7 +68,7 @@ EXACT_DAY = st.tuples(
 DUTY_WEEKS = st.lists(st.one_of(CREW_DAY, SINGLE_DAY, EXACT_DAY, EXACT_DAY), min_size=1, max_size=16).map(
     lambda days: [row for day in days for row in day]
 )
-OFTEN = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+OFTEN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def activities(rows: Sequence[Row], offset: int = 0) -> list[Activity]:

@@ -31,7 +31,7 @@ ROWS = st.lists(
     ),
     min_size=1, max_size=60,
 )  # fmt: skip
-OFTEN = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+OFTEN = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def laid_out(rows: Sequence[tuple[Kind, int, bool, Origin, int, int]], start: int = MONDAY) -> list[Activity]:

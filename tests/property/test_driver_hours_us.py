@@ -21,7 +21,7 @@ ROWS = st.lists(
     min_size=1,
     max_size=60,
 )
-OFTEN = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+OFTEN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class Counter:
