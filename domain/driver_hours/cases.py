@@ -55,6 +55,7 @@ _FAMILIES: dict[str, tuple[tuple[Rule, ...], tuple[Rule, ...]]] = {
     "WEEKLY_REST": ((Rule.WEEKLY_REST_SPACING,), (Rule.UNPROVEN_REST,)),
 }
 _LONGEST = 10 * 366 * 1_440
+_SHOWN = 60
 
 
 class CaseError(ValueError):
@@ -75,7 +76,7 @@ def evaluate_case(case: Any, rules: str = "eu") -> Answer:
     known = _EVALUATORS[rules]
     rule = case.get("rule")
     if not isinstance(rule, str) or rule not in known:
-        raise CaseError(f"`rule` {rule!r} is not one of the {rules} rules: {', '.join(sorted(known))}")
+        raise CaseError(f"`rule` {_shown(rule)} is not one of the {rules} rules: {', '.join(sorted(known))}")
     return {"id": ident, **known[rule](case)}
 
 
@@ -158,7 +159,7 @@ def _us_property(case: Mapping[str, Any]) -> Answer:
     origin = _moment(case, "start_utc")
     cycle = case.get("cycle", "70/8")
     if not isinstance(cycle, str) or cycle not in _CYCLES:
-        raise CaseError(f"`cycle` {cycle!r} is not one of {', '.join(_CYCLES)}")
+        raise CaseError(f"`cycle` {_shown(cycle)} is not one of {', '.join(_CYCLES)}")
     statuses, now = [], origin
     for place, row in enumerate(_list(case, "activities")):
         letter, minutes = _pair(row, f"activities[{place}]", _DUTIES)
@@ -181,7 +182,7 @@ def _activities(case: Mapping[str, Any], origin: Minute) -> list[Activity]:
         flags: dict[str, Any] = {}
         for flag in row[2:]:
             if not isinstance(flag, str) or flag not in _FLAGS:
-                raise CaseError(f"`{name}` has the flag {flag!r}: not one of {', '.join(_FLAGS)}")
+                raise CaseError(f"`{name}` has the flag {_shown(flag)}: not one of {', '.join(_FLAGS)}")
             flags |= _FLAGS[flag]
         activities.append(Activity(now, now + minutes, _LETTERS[letter], **flags))
         now += minutes
@@ -208,9 +209,9 @@ def _pair(row: Any, name: str, letters: Mapping[str, Any], flags: bool = False) 
         raise CaseError(f"`{name}` is not [letter, length]")
     letter, length = row[0], row[1]
     if not isinstance(letter, str) or letter not in letters:
-        raise CaseError(f"`{name}` has the activity {letter!r}: not one of {', '.join(letters)}")
+        raise CaseError(f"`{name}` has the activity {_shown(letter)}: not one of {', '.join(letters)}")
     if not isinstance(length, int) or isinstance(length, bool) or not 0 <= length <= _LONGEST:
-        raise CaseError(f"`{name}` has the length {length!r}: not a whole number from 0 on")
+        raise CaseError(f"`{name}` has the length {_shown(length)}: not a whole number from 0 on")
     return letter, length
 
 
@@ -224,7 +225,7 @@ def _list(case: Mapping[str, Any], name: str) -> list[Any]:
 def _whole(case: Mapping[str, Any], name: str, low: int, high: int, default: int | None = None) -> int:
     value = case.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise CaseError(f"`{name}` is {value!r}: not a whole number from {low} to {high}")
+        raise CaseError(f"`{name}` is {_shown(value)}: not a whole number from {low} to {high}")
     return value
 
 
@@ -235,7 +236,13 @@ def _moment(case: Mapping[str, Any], name: str) -> Minute:
     try:
         return minute_of(datetime.fromisoformat(value))
     except (ValueError, OverflowError):
-        raise CaseError(f"`{name}` {value!r} is no time with a zone, as 2026-01-05T00:00:00Z") from None
+        raise CaseError(f"`{name}` {_shown(value)} is no time with a zone, as 2026-01-05T00:00:00Z") from None
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a message shows it: on one line, and short."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _zone(case: Mapping[str, Any]) -> ZoneInfo:
@@ -243,7 +250,7 @@ def _zone(case: Mapping[str, Any]) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-        raise CaseError(f"`zone` {name!r} is no IANA zone, as America/Chicago") from None
+        raise CaseError(f"`zone` {_shown(name)} is no IANA zone, as America/Chicago") from None
 
 
 _EVALUATORS: dict[str, dict[str, Callable[[Mapping[str, Any]], Answer]]] = {

@@ -78,4 +78,6 @@ def _cases(file: Path) -> list[Any]:
 
 def _name(case: Any, place: int) -> str:
     ident = case.get("id") if isinstance(case, dict) else None
-    return ident if isinstance(ident, str) and ident else f"number {place + 1} (without an id)"
+    if not isinstance(ident, str) or not ident:
+        return f"number {place + 1} (without an id)"
+    return ident if ident.isprintable() else ascii(ident)

@@ -102,6 +102,17 @@ def test_a_bad_case_gets_its_line_and_the_others_their_answers(tmp_path: Path) -
     assert "case number 2 (without an id): a case is an object, not int" in lines[1]
 
 
+def test_what_is_shown_of_a_bad_case_stays_on_one_short_line(tmp_path: Path) -> None:
+    cases = [
+        {**GOOD, "id": "a\nb\ud800", "rule": "x" * 5_000},
+        {**GOOD, "id": "c", "activities": [["D", "1\n2"]]},
+    ]
+    status, _, errors = run(tmp_path, json.dumps(cases))
+    assert status == 2
+    assert len(errors.splitlines()) == 2
+    assert max(len(line) for line in errors.splitlines()) < 400
+
+
 def test_an_id_stands_for_one_case(tmp_path: Path) -> None:
     status, answers, errors = run(tmp_path, json.dumps([GOOD, GOOD]))
     assert (status, answers) == (2, [ANSWER])
