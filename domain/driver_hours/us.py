@@ -21,6 +21,7 @@ the cycle. Not covered: adverse conditions, short haul, the 16-hour exception, p
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from datetime import UTC, tzinfo
 from enum import StrEnum
@@ -121,17 +122,13 @@ def _rests(line: list[Status]) -> Iterator[Rest]:
 
 def _shifts(line: list[Status]) -> Iterator[list[Status]]:
     """Cut at rests of 10 h."""
-    bounds = [rest for rest in _rests(line) if rest.minutes >= limits.US_DAILY_OFF]
-    shift: list[Status] = []
-    for status in line:
-        if any(rest.start <= status.start < rest.end for rest in bounds):
-            if shift:
-                yield shift
-            shift = []
-        else:
-            shift.append(status)
-    if shift:
-        yield shift
+    resting = [rest for rest in _rests(line) if rest.minutes >= limits.US_DAILY_OFF]
+    starts = [rest.start for rest in resting]
+    for place, statuses in itertools.groupby(line, key=lambda status: bisect_right(starts, status.start)):
+        rest_end = resting[place - 1].end if place else line[0].start
+        shift = [status for status in statuses if status.start >= rest_end]
+        if shift:
+            yield shift
 
 
 def _pairs(first: Rest, second: Rest) -> bool:
