@@ -74,7 +74,7 @@ def remaining(state: State, now: Minute) -> Remaining:
         weekly_rest_by=None if last_end is None else last_end + limits.WEEKLY_REST_SPACING.minutes,
         extensions_left=extensions_left,
         reductions_left=max(0, limits.REDUCTIONS_BETWEEN_WEEKLY_RESTS - days.reductions),
-        warnings=tuple(_warnings(gauges)) if is_driving else (),
+        warnings=tuple(warnings(gauges)) if is_driving else (),
     )
 
 
@@ -109,7 +109,8 @@ def _next_rest(days: Days) -> tuple[Minute | None, int]:
     return window_end - least, least
 
 
-def _warnings(gauges: list[tuple[Rule, int, int]]) -> list[EarlyWarning]:
+def warnings(gauges: list[tuple[Rule, int, int]]) -> list[EarlyWarning]:
+    """Return the highest level that each (rule, used, limit) has reached, if any."""
     found = []
     for rule, used, limit in gauges:
         reached = [level for level in LEVELS if used * 100 >= level * limit]

@@ -78,20 +78,31 @@ class Rest(NamedTuple):
         return self.end - self.start
 
 
+class Clock(NamedTuple):
+    """Clocks that hold in [begin, end): driving counts from `start`, and must end by `window_end`."""
+
+    begin: Minute
+    end: Minute
+    start: Minute
+    window_end: Minute
+
+
 def evaluate_us(
     statuses: Iterable[Status], cycle: Cycle = SEVENTY_IN_EIGHT, zone: tzinfo = UTC
 ) -> list[Finding]:
     """Evaluate one driver's statuses, in order and without overlap; a gap is off duty. Findings by time."""
-    line = _joined(statuses)
+    line = joined(statuses)
     found: list[Finding] = []
-    for shift in _shifts(line):
-        found += _judge_driving(shift)
+    for shift in shifts(line):
+        for clock in clocks(shift):
+            found += _judge_clock(shift, clock)
     found += _judge_breaks(line)
     found += _judge_cycle(line, cycle, zone)
     return by_time(found)
 
 
-def _joined(statuses: Iterable[Status]) -> list[Status]:
+def joined(statuses: Iterable[Status]) -> list[Status]:
+    """Sort, join what touches and is the same, and fill gaps with off duty."""
     line: list[Status] = []
     for status in sorted(status for status in statuses if status.start < status.end):
         if line and status.start > line[-1].end:
@@ -120,7 +131,7 @@ def _rests(line: list[Status]) -> Iterator[Rest]:
         yield running
 
 
-def _shifts(line: list[Status]) -> Iterator[list[Status]]:
+def shifts(line: list[Status]) -> Iterator[list[Status]]:
     """Cut at rests of 10 h."""
     resting = [rest for rest in _rests(line) if rest.minutes >= limits.US_DAILY_OFF]
     starts = [rest.start for rest in resting]
@@ -131,55 +142,52 @@ def _shifts(line: list[Status]) -> Iterator[list[Status]]:
             yield shift
 
 
-def _pairs(first: Rest, second: Rest) -> bool:
+def _splits(first: Rest, second: Rest) -> bool:
     """Say whether two rests split the sleeper berth: 395.1(g)(1)(ii)."""
     berth = max(first.berth, second.berth) >= limits.US_SPLIT_BERTH
     return berth and first.minutes + second.minutes >= limits.US_DAILY_OFF
 
 
-def _judge_driving(shift: list[Status]) -> list[Finding]:
-    """Judge the 11 and the 14 hours of one shift, clock by clock."""
+def clocks(shift: list[Status]) -> list[Clock]:
+    """Return the clocks of one shift: from coming on duty, and anew after each pair that splits the berth."""
     duty_start = next((s.start for s in shift if s.duty in (Duty.DRIVING, Duty.ON)), None)
     if duty_start is None:
         return []
     rests = [
         rest for rest in _rests(shift) if rest.minutes >= limits.US_SPLIT_SHORT and rest.start > duty_start
     ]
-    paired = [_pairs(first, second) for first, second in itertools.pairwise(rests)]
-    excluded = [
-        rest
-        for place, rest in enumerate(rests)
-        if (place and paired[place - 1]) or (place < len(paired) and paired[place])
+    pairs = [pair for pair in itertools.pairwise(rests) if _splits(*pair)]
+    excluded = sorted({rest for pair in pairs for rest in pair}, key=lambda rest: rest.start)
+    begins = [(duty_start, duty_start), *((second.end, first.end) for first, second in pairs)]
+    ends = [*(begin for begin, _ in begins[1:]), shift[-1].end]
+    return [
+        Clock(begin, end, start, _window_end(start, excluded))
+        for (begin, start), end in zip(begins, ends, strict=True)
     ]
-    found: list[Finding] = []
-    clocks = [(duty_start, duty_start)]
-    clocks += [
-        (second.end, first.end) for pair, first, second in zip(paired, rests, rests[1:], strict=False) if pair
-    ]
-    for place, (begin, clock) in enumerate(clocks):
-        end = clocks[place + 1][0] if place + 1 < len(clocks) else shift[-1].end
-        found += _judge_clock(shift, begin, end, clock, excluded)
-    return found
 
 
-def _judge_clock(
-    shift: list[Status], begin: Minute, end: Minute, clock: Minute, excluded: list[Rest]
-) -> list[Finding]:
-    """Judge the driving of [begin, end) by clocks that run from `clock`."""
-    driven, window_end = 0, clock + limits.US_WINDOW
-    eleven, fourteen = _Excess(Rule.DRIVE_11, limits.US_DRIVING), _Excess(Rule.SHIFT_14, limits.US_WINDOW)
+def _window_end(start: Minute, excluded: list[Rest]) -> Minute:
+    """Return the end of the 14 h from `start`, without the rests that do not count."""
+    end = start + limits.US_WINDOW
     for rest in excluded:
-        if clock <= rest.start < window_end:
-            window_end += rest.minutes
+        if start <= rest.start < end:
+            end += rest.minutes
+    return end
+
+
+def _judge_clock(shift: list[Status], clock: Clock) -> list[Finding]:
+    """Judge the driving of a clock's time against its 11 and 14 hours."""
+    eleven, fourteen = _Excess(Rule.DRIVE_11, limits.US_DRIVING), _Excess(Rule.SHIFT_14, limits.US_WINDOW)
+    driven = 0
     for s in shift:
-        start = max(s.start, clock)
-        if s.duty is not Duty.DRIVING or s.end <= start or start >= end:
+        start = max(s.start, clock.start)
+        if s.duty is not Duty.DRIVING or s.end <= start or start >= clock.end:
             continue
         over = max(start, s.end - max(0, driven + s.end - start - limits.US_DRIVING))
-        eleven.add(max(over, begin), s.end)
-        fourteen.add(max(start, window_end, begin), s.end)
+        eleven.add(max(over, clock.begin), s.end)
+        fourteen.add(max(start, clock.window_end, clock.begin), s.end)
         driven += s.end - start
-    return [*eleven.findings(clock), *fourteen.findings(clock)]
+    return [*eleven.findings(clock.start), *fourteen.findings(clock.start)]
 
 
 class _Excess:
@@ -230,15 +238,15 @@ def _judge_cycle(line: list[Status], cycle: Cycle, zone: tzinfo) -> list[Finding
     """Judge driving once the hours on duty of the last days are used up."""
     found: list[Finding] = []
     days: dict[int, int] = {}
-    restarts = {rest.end for rest in _rests(line) if rest.minutes >= limits.US_RESTART}
+    restarted = restarts(line)
     excess, begun = _Excess(cycle.rule, cycle.minutes), line[0].start if line else 0
     for s in line:
-        if s.start in restarts:
+        if s.start in restarted:
             found += excess.findings(begun)
             excess, begun, days = _Excess(cycle.rule, cycle.minutes), s.start, {}
         if s.duty not in (Duty.DRIVING, Duty.ON):
             continue
-        for day, start, end in _local_days(s.start, s.end, zone):
+        for day, start, end in local_days(s.start, s.end, zone):
             used = sum(minutes for past, minutes in days.items() if past > day - cycle.days)
             if s.duty is Duty.DRIVING:
                 excess.add(max(start, end - max(0, used + end - start - cycle.minutes)), end)
@@ -246,7 +254,12 @@ def _judge_cycle(line: list[Status], cycle: Cycle, zone: tzinfo) -> list[Finding
     return found + excess.findings(begun)
 
 
-def _local_days(start: Minute, end: Minute, zone: tzinfo) -> Iterator[tuple[int, Minute, Minute]]:
+def restarts(line: list[Status]) -> set[Minute]:
+    """Return the ends of rests of 34 h."""
+    return {rest.end for rest in _rests(line) if rest.minutes >= limits.US_RESTART}
+
+
+def local_days(start: Minute, end: Minute, zone: tzinfo) -> Iterator[tuple[int, Minute, Minute]]:
     """Cut at midnights of the zone; a day has its ordinal, and 23 or 25 hours at a change of the clocks."""
     while start < end:
         here = _day(start, zone)

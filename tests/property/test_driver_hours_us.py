@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.driver_hours.us import Duty, Status, evaluate_us
+from domain.driver_hours.us_remaining import remaining_us
 
 # A Monday 00:00 UTC, so that days of the reference begin at its multiples of 1,440.
 MONDAY = 29_459_520
@@ -121,6 +122,22 @@ def test_cuts_and_order_change_nothing(rows: list[Row], places: list[int]) -> No
         )
     ]
     assert evaluate_us(pieces[::-1]) == evaluate_us(whole)
+
+
+@OFTEN
+@given(rows=ROWS)
+def test_what_remains_may_be_driven_and_not_a_minute_more(rows: list[Row]) -> None:
+    statuses = laid_out(rows)
+    now = statuses[-1].end
+    left = remaining_us(statuses, now).driving
+
+    def found(driving: int) -> list[tuple[str, int, int]]:
+        driven = [*statuses, Status(now, now + driving, Duty.DRIVING)]
+        return [(f.rule.value, f.at, f.excess) for f in evaluate_us(driven)]
+
+    assert found(left) == found(0)
+    # Driving past midnight may free hours of the cycle: then a minute more is one of the next day's.
+    assert found(left + 1) != found(0) or (now + left) // 1440 > now // 1440
 
 
 def laid_out(rows: list[Row]) -> list[Status]:

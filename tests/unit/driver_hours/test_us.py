@@ -5,9 +5,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from domain.driver_hours import Rule
 from domain.driver_hours.cases import evaluate_case
-from domain.driver_hours.us import SIXTY_IN_SEVEN, Cycle, Duty, Status, evaluate_us
-from tests.unit.driver_hours.line import DAY
+from domain.driver_hours.us import SEVENTY_IN_EIGHT, SIXTY_IN_SEVEN, Cycle, Duty, Status, evaluate_us
+from domain.driver_hours.us_remaining import UsRemaining, remaining_us
+from tests.unit.driver_hours.line import DAY, MONDAY
 
 Found = list[tuple[str, int, int]]
 DUTIES = {"D": "D", "N": "ON", "O": "OFF", "S": "SB"}
@@ -127,3 +129,42 @@ def test_a_gap_is_off_duty_and_touching_statuses_are_one() -> None:
     assert evaluate_us(statuses) == []
     assert evaluate_us([*statuses[1:], statuses[0]]) == []
     assert [f.rule for f in evaluate_us([statuses[0], Status(240, 500, Duty.DRIVING)])] == ["BREAK_30"]
+
+
+def left(words: str, later: int = 0, cycle: Cycle | None = None) -> UsRemaining:
+    statuses, now = [], MONDAY
+    letters = {"D": Duty.DRIVING, "N": Duty.ON, "O": Duty.OFF, "S": Duty.BERTH}
+    for word in words.split():
+        statuses.append(Status(now, now + int(word[1:]), letters[word[0]]))
+        now += int(word[1:])
+    return remaining_us(statuses, now + later, cycle or SEVENTY_IN_EIGHT)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        pytest.param("", (480, 660, 840, 4200), id="nothing known"),
+        pytest.param("D100 O600", (480, 660, 840, 4100), id="rested"),
+        pytest.param("O600 D100", (380, 560, 740, 4100), id="driving"),
+        pytest.param("O600 N60 D100", (380, 560, 680, 4040), id="on duty takes of the window"),
+        pytest.param("O600 D100 N30", (480, 560, 710, 4070), id="30 min of another status"),
+        pytest.param("O600 D300 O599", (480, 360, 0, 3900), id="9h59"),
+        pytest.param("O600 D300 O180 D300 S419", (480, 60, 0, 3600), id="not yet a split"),
+        pytest.param("O600 D300 O180 D300 S420", (480, 360, 540, 3600), id="a split: from the first's end"),
+        pytest.param("N840 O600 N840 O600 N840 O2040", (480, 660, 840, 4200), id="34 h"),
+        pytest.param("N840 O600 N840 O600 N840 O2039", (480, 660, 840, 1680), id="33h59"),
+    ],
+)
+def test_what_remains(words: str, expected: tuple[int, int, int, int]) -> None:
+    found = left(words)
+    assert (found.until_break, found.eleven_hours, found.window, found.cycle) == expected
+    assert found.driving == min(expected)
+
+
+def test_the_open_status_goes_on_until_now_and_warns_while_driving() -> None:
+    found = left("O600 D400", later=32)
+    assert found.driving == 48
+    assert [(w.rule, w.level) for w in found.warnings] == [(Rule.BREAK_30, 90)]
+    assert left("O600 D432 N1").warnings == ()
+    with pytest.raises(ValueError, match="before the end of the last status"):
+        left("O600 D400", later=-1)
