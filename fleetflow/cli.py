@@ -32,6 +32,7 @@ GROUPS = (
     "reconcile",
     "retention",
     "driver_hours",
+    "can",
     "doctor",
     "drill",
     "bench",

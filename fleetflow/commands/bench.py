@@ -136,6 +136,19 @@ def driver_hours(
     _print(run_bench(drivers, runs, processes), as_json)
 
 
+@group.command()
+def can(
+    frames: Annotated[int, typer.Option(min=10_000, help="Frames a run.")] = 2_000_000,
+    batch: Annotated[int, typer.Option(min=1000, help="Frames of a batch.")] = 200_000,
+    runs: Annotated[int, typer.Option(min=1, help="Runs; the median counts.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """CAN frames a second decoded by one thread, against cantools one by one and a bare pass of numpy."""
+    from fleetflow.bench.can import run_bench
+
+    _print(run_bench(frames, batch, runs), as_json)
+
+
 @contextmanager
 def _home() -> Iterator[Path]:
     import tempfile

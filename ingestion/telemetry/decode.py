@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ingestion.telemetry.extract import PADDING, Flags, Integers, Payloads, parts_of
 from ingestion.telemetry.frames import MAX_PAYLOAD, Frames, distinct, read_frames
-from ingestion.telemetry.identifiers import TP_DT, j1939_id
+from ingestion.telemetry.identifiers import TP_DT
 from ingestion.telemetry.isotp import take_isotp
 from ingestion.telemetry.j1939_transport import BusFrame, take_j1939
 from ingestion.telemetry.layout import Message
@@ -321,9 +321,8 @@ def _fits(message: Message, lengths: Integers) -> Flags:
 
 def _in_order(frames: Frames, rows: Integers) -> Integers:
     """Order by vehicle, channel, capture; at the same microsecond announcements first, then by packet number."""
-    identifiers = frames.arbitration_id[rows]
     head = frames.payloads.take(rows).byte(0) if len(rows) else np.zeros(0, np.uint64)
-    data = np.array([j1939_id(one).pgn == TP_DT for one in identifiers.tolist()], np.bool_)
+    data = frames.arbitration_id[rows] >> 8 & 0xFF00 == TP_DT
     order = np.lexsort(
         (head, data, frames.captured_us[rows], frames.channel.codes[rows], frames.identity[rows])
     )

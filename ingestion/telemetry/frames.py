@@ -86,7 +86,11 @@ class Frames:
     def payload(self, row: int) -> bytes:
         """Return one payload."""
         start = int(self.payloads.offsets[row])
-        return self.payloads.buffer[start : start + int(self.lengths[row])].tobytes()
+        return bytes(self._content[start : start + int(self.lengths[row])])
+
+    @cached_property
+    def _content(self) -> memoryview:
+        return self.payloads.buffer.data
 
 
 def read_frames(table: pa.Table) -> Frames:

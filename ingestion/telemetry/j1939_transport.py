@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ingestion.telemetry.identifiers import GLOBAL_ADDRESS, TP_CM, j1939_id
+from ingestion.telemetry.identifiers import GLOBAL_ADDRESS, TP_CM
 from ingestion.telemetry.outcomes import Outcome
 from ingestion.telemetry.transfers import Loss, OpenTransfers, Protocol, Transfer, VehicleKey
 
@@ -47,10 +47,10 @@ def take_j1939(frame: BusFrame, transfers: OpenTransfers) -> Step:
     """Take one TP.CM or TP.DT frame; frames of a vehicle and channel are to come in the order of their capture."""
     if len(frame.payload) != 8:
         return Step(Outcome.WRONG_LENGTH)
-    parts = j1939_id(frame.arbitration_id)
-    if parts.pgn == TP_CM:
-        return _control(frame, parts.source, parts.destination, transfers)
-    return _data(frame, parts.source, parts.destination, transfers)
+    source, destination = frame.arbitration_id & 0xFF, frame.arbitration_id >> 8 & 0xFF
+    if frame.arbitration_id >> 8 & 0xFF00 == TP_CM:
+        return _control(frame, source, destination, transfers)
+    return _data(frame, source, destination, transfers)
 
 
 def _control(frame: BusFrame, source: int, destination: int, transfers: OpenTransfers) -> Step:
@@ -66,12 +66,12 @@ def _control(frame: BusFrame, source: int, destination: int, transfers: OpenTran
         transfer = transfers.find(frame.vehicle, (frame.channel, False, *way))
         if transfer is None or transfer.pgn != pgn or transfer.protocol is not Protocol.CONNECTION:
             continue
-        if control == ABORT:
+        if _silent(transfer, frame.captured_us):
+            transfers.lose(transfer, Loss.TIMEOUT)
+        elif control == ABORT:
             transfers.lose(transfer, Loss.ABORTED)
         elif control == END_OF_MESSAGE_ACK:
             transfers.lose(transfer, Loss.GAP)  # the receiver has all of it, this listener has not
-        elif _silent(transfer, frame.captured_us):
-            transfers.lose(transfer, Loss.TIMEOUT)
         else:
             transfers.touch(transfer, frame.captured_us)
     return _TAKEN

@@ -27,7 +27,8 @@ from ingestion.telemetry.routes import Bus, BusProtocol, Decoder, conflicts
 SHIPPED = Path(__file__).parent / "decoders" / "manifest.yaml"
 """The example manifest, with two databases written for it."""
 
-_NO_END = 9999
+NO_END = 9999
+"""The last year of a decoder that says none."""
 
 
 class ManifestError(ValueError):
@@ -64,7 +65,8 @@ class Manifest:
 
 
 def _years(years: tuple[int, int]) -> str:
-    return f"{years[0]}-" if years[1] == _NO_END else f"{years[0]}-{years[1]}"
+    first, last = years[0] or "", "" if years[1] == NO_END else years[1]
+    return f"{first}-{last}" if first or last else "any year"
 
 
 def read_manifest(path: Path = SHIPPED) -> Manifest:
@@ -125,7 +127,7 @@ def _some(entry: Section, key: str) -> tuple[str, ...]:
 
 
 def _year_range(years: Section) -> tuple[int, int]:
-    first, last = years.whole("from", 0), years.whole("to", _NO_END)
+    first, last = years.whole("from", 0), years.whole("to", NO_END)
     if first > last:
         years.fault("from", f"{first} is after {last}")
     years.close()

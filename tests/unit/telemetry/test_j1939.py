@@ -1,7 +1,7 @@
 """J1939: ids, standard parameters, values that are none, trouble codes; byte examples computed by hand.
 
-Taken from public documents: EEC1 `FF FF FF 68 13 FF FF FF` is 621 rpm (CSS Electronics' introduction to J1939); SPN 1208,
-FMI 3, count 10 in the four conversion methods (SAE J1939-73); the others follow from the resolutions of J1939DA.
+Taken from public documents: EEC1 `FF FF FF 68 13 FF FF FF` is 621 rpm (CSS Electronics' introduction to J1939); SPN
+1208, FMI 3, count 10 in the four conversion methods (SAE J1939-73); the others follow from J1939DA's resolutions.
 """
 
 from __future__ import annotations
