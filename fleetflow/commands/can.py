@@ -64,13 +64,12 @@ def decode(
 @manifest_group.command("check")
 def check(manifest: ManifestPath = None, as_json: AsJson = False) -> None:
     """Read a manifest and its databases, and print what each decoder is for; faults end with status 2."""
-    from ingestion.telemetry.manifest import NO_END
+    from ingestion.telemetry.manifest import year_words
 
     for one in _manifest(manifest).decoders:
-        first, last = one.years
         facts = {
-            "decoder": one.label, "protocol": str(one.protocol), "models": list(one.models), "from": first or None,
-            "to": None if last == NO_END else last, "channels": list(one.channels), "messages": len(one.compiled),
+            "decoder": one.label, "protocol": str(one.protocol), "models": list(one.models), "years": year_words(one.years),
+            "channels": list(one.channels), "messages": len(one.compiled),
             "signals": sum(1 for part in one.compiled for _ in part.message.layout.every()),
             "left_out": [f"{part.message.name}.{name}" for part in one.compiled for name in part.left_out],
         }  # fmt: skip
@@ -78,10 +77,9 @@ def check(manifest: ManifestPath = None, as_json: AsJson = False) -> None:
 
 
 def _facts_line(facts: dict[str, Any]) -> str:
-    years = f"{facts['from'] or ''}-{facts['to'] or ''}"
     left_out = f", left out (over 64 bits): {', '.join(facts['left_out'])}" if facts["left_out"] else ""
     return (
-        f"{facts['decoder']:<22}{facts['protocol']:<7}{', '.join(facts['models'])} {years}"
+        f"{facts['decoder']:<22}{facts['protocol']:<7}{', '.join(facts['models'])} {facts['years']}"
         f" on {', '.join(facts['channels'])}: {facts['messages']} messages, {facts['signals']} signals{left_out}"
     )
 

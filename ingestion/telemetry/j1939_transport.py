@@ -9,6 +9,7 @@ destination; a new announcement ends the one before.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ingestion.telemetry.identifiers import GLOBAL_ADDRESS, TP_CM
 from ingestion.telemetry.outcomes import Outcome
@@ -19,8 +20,7 @@ _PACKET = 7
 _SMALLEST, _LARGEST = 9, 1785
 
 
-@dataclass(frozen=True)
-class BusFrame:
+class BusFrame(NamedTuple):
     """One frame of a transport protocol."""
 
     vehicle: VehicleKey

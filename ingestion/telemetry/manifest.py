@@ -22,13 +22,10 @@ import yaml
 from ingestion.partners.section import Section
 from ingestion.telemetry.dbc import Compiled, DatabaseError, compile_database, read_database
 from ingestion.telemetry.identifiers import j1939_id
-from ingestion.telemetry.routes import Bus, BusProtocol, Decoder, conflicts
+from ingestion.telemetry.routes import EVERY_YEAR, Bus, BusProtocol, Decoder, conflicts
 
 SHIPPED = Path(__file__).parent / "decoders" / "manifest.yaml"
 """The example manifest, with two databases written for it."""
-
-NO_END = 9999
-"""The last year of a decoder that says none."""
 
 
 class ManifestError(ValueError):
@@ -60,12 +57,15 @@ class Manifest:
         """
         if any(model in one.models and one.years[0] <= year <= one.years[1] for one in self.decoders):
             return
-        known = sorted({f"{name} ({_years(one.years)})" for one in self.decoders for name in one.models})
+        known = sorted({f"{name} ({year_words(one.years)})" for one in self.decoders for name in one.models})
         raise UnknownModel(f"no decoder for model {model!r} of {year}; the manifest has {', '.join(known)}")
 
 
-def _years(years: tuple[int, int]) -> str:
-    first, last = years[0] or "", "" if years[1] == NO_END else years[1]
+def year_words(years: tuple[int, int]) -> str:
+    """Say a decoder's years: "2019-2023", "2019-", "any year"."""
+    first, last = (
+        str(year) if year != open_end else "" for year, open_end in zip(years, EVERY_YEAR, strict=True)
+    )
     return f"{first}-{last}" if first or last else "any year"
 
 
@@ -127,7 +127,7 @@ def _some(entry: Section, key: str) -> tuple[str, ...]:
 
 
 def _year_range(years: Section) -> tuple[int, int]:
-    first, last = years.whole("from", 0), years.whole("to", NO_END)
+    first, last = years.whole("from", EVERY_YEAR[0]), years.whole("to", EVERY_YEAR[1])
     if first > last:
         years.fault("from", f"{first} is after {last}")
     years.close()

@@ -61,6 +61,7 @@ class Route:
     addressed: bool = False
 
 
+EVERY_YEAR = (0, 9999)
 _OURS = {DM1, DM2, TP_CM, TP_DT}
 """Groups that are read by their standard even where a database defines them."""
 UNKNOWN, MALFORMED, NO_DECODER = Route(Kind.UNKNOWN), Route(Kind.MALFORMED), Route(Kind.NO_DECODER)
@@ -89,9 +90,12 @@ class Decoder:
         return f"{self.name}@{self.version}"
 
     def covers(self, model: str, year: int, channel: str) -> bool:
-        """Tell whether it is for a vehicle's channel. The channel "*" stands for every one."""
-        known = model in self.models and self.years[0] <= year <= self.years[1]
-        return known and (channel in self.channels or "*" in self.channels)
+        """Tell whether it is for a vehicle's channel. The channel "*" stands for every one.
+
+        A vehicle of unknown year (-1) has only decoders for all years.
+        """
+        at_all = self.years == EVERY_YEAR or self.years[0] <= year <= self.years[1]
+        return model in self.models and at_all and (channel in self.channels or "*" in self.channels)
 
     @cached_property
     def by_id(self) -> Mapping[tuple[int, bool], Route]:

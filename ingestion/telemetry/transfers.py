@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import pyarrow as pa
 
@@ -89,16 +90,10 @@ class Transfer:
         """How long it may be silent (see the modules of the protocols)."""
         return SILENCE_US[self.protocol]
 
-    def row(self) -> dict[str, object]:
-        """Return it as a row of `OPEN_TRANSFERS`."""
-        tenant_id, vehicle_id = self.vehicle
-        return {
-            "tenant_id": tenant_id, "vehicle_id": vehicle_id, "channel": self.channel,
-            "protocol": str(self.protocol), "source": self.source, "destination": self.destination,
-            "pgn": self.pgn, "size": self.size, "started_at": self.started_us, "last_at": self.last_us,
-            "received": bytes(self.received),
-            "packets": [number for number in range(self.have.bit_length()) if self.have >> number & 1],
-        }  # fmt: skip
+    @property
+    def packets(self) -> list[int]:
+        """Which packets were received."""
+        return [number for number in range(self.have.bit_length()) if self.have >> number & 1]
 
 
 SILENCE_US = {Protocol.BAM: 750_000, Protocol.CONNECTION: 1_250_000, Protocol.ISOTP: 1_000_000}
@@ -171,7 +166,7 @@ class OpenTransfers:
 
     def table(self) -> pa.Table:
         """Return all as a table of `OPEN_TRANSFERS`."""
-        return pa.Table.from_pylist([one.row() for one in self._every()], schema=OPEN_TRANSFERS)
+        return pa.table(_columns(list(self._every())), schema=OPEN_TRANSFERS)
 
     def _every(self) -> Iterator[Transfer]:
         for mine in self._by_vehicle.values():
@@ -198,7 +193,24 @@ def open_transfers(table: pa.Table | None, per_vehicle: int, in_all: int) -> Ope
     return found
 
 
-def lost_table(lost: Iterable[Lost]) -> pa.Table:
+def lost_table(lost: Sequence[Lost]) -> pa.Table:
     """Return lost transfers as a table of `LOST_TRANSFERS`."""
-    rows = [one.transfer.row() | {"reason": str(one.reason)} for one in lost]
-    return pa.Table.from_pylist(rows, schema=LOST_TRANSFERS)
+    columns = _columns([one.transfer for one in lost])
+    return pa.table(columns | {"reason": [one.reason.value for one in lost]}, schema=LOST_TRANSFERS)
+
+
+def _columns(transfers: Sequence[Transfer]) -> dict[str, list[Any]]:
+    return {
+        "tenant_id": [one.vehicle[0] for one in transfers],
+        "vehicle_id": [one.vehicle[1] for one in transfers],
+        "channel": [one.channel for one in transfers],
+        "protocol": [one.protocol.value for one in transfers],
+        "source": [one.source for one in transfers],
+        "destination": [one.destination for one in transfers],
+        "pgn": [one.pgn for one in transfers],
+        "size": [one.size for one in transfers],
+        "started_at": [one.started_us for one in transfers],
+        "last_at": [one.last_us for one in transfers],
+        "received": [bytes(one.received) for one in transfers],
+        "packets": [one.packets for one in transfers],
+    }

@@ -203,6 +203,14 @@ def test_unknown_vehicles(tmp_path: Path) -> None:
     assert decoded.raw["reason"].to_pylist() == ["no_decoder"] * 5
 
 
+def test_a_vehicle_of_unknown_year_has_decoders_for_all_years(tmp_path: Path) -> None:
+    (decoded,) = (
+        decode_frames(frames_table([frame(0x10, bytes(8), model="m", year=None)]), read_manifest(path))
+        for path in [written(tmp_path, entry())]
+    )
+    assert counts(decoded) == {"decoded": 1}
+
+
 def test_texts_of_more_than_64_bits_are_left_out(tmp_path: Path) -> None:
     long = database("BO_ 16 A: 64 X", SPEED, ' SG_ Vin : 16|136@1+ (1,0) [0|0] "" X')
     (one,) = read_manifest(written(tmp_path, entry(), long)).decoders
