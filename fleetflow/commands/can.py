@@ -68,8 +68,8 @@ def check(manifest: ManifestPath = None, as_json: AsJson = False) -> None:
 
     for one in _manifest(manifest).decoders:
         facts = {
-            "decoder": one.label, "protocol": str(one.protocol), "models": list(one.models), "years": year_words(one.years),
-            "channels": list(one.channels), "messages": len(one.compiled),
+            "decoder": one.label, "protocol": str(one.protocol), "models": list(one.models),
+            "years": year_words(one.years), "channels": list(one.channels), "messages": len(one.compiled),
             "signals": sum(1 for part in one.compiled for _ in part.message.layout.every()),
             "left_out": [f"{part.message.name}.{name}" for part in one.compiled for name in part.left_out],
         }  # fmt: skip

@@ -204,11 +204,10 @@ def test_unknown_vehicles(tmp_path: Path) -> None:
 
 
 def test_a_vehicle_of_unknown_year_has_decoders_for_all_years(tmp_path: Path) -> None:
-    (decoded,) = (
-        decode_frames(frames_table([frame(0x10, bytes(8), model="m", year=None)]), read_manifest(path))
-        for path in [written(tmp_path, entry())]
-    )
-    assert counts(decoded) == {"decoded": 1}
+    frames = frames_table([frame(0x10, bytes(8), model="m", year=None)])
+    assert counts(decode_frames(frames, read_manifest(written(tmp_path, entry())))) == {"decoded": 1}
+    until = read_manifest(written(tmp_path, entry(years="{to: 2030}")))
+    assert counts(decode_frames(frames, until)) == {"no_decoder": 1}
 
 
 def test_texts_of_more_than_64_bits_are_left_out(tmp_path: Path) -> None:
