@@ -44,11 +44,6 @@ class Field:
         aligned = first // 8 // WORD * WORD
         return aligned if end <= 8 * (aligned + WORD) else first // 8
 
-    @property
-    def end_byte(self) -> int:
-        """The bytes that a payload needs for this signal."""
-        return -(-self.bits[1] // 8)
-
 
 @dataclass(frozen=True)
 class Layout:
