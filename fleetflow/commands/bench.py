@@ -149,6 +149,19 @@ def can(
     _print(run_bench(frames, batch, runs), as_json)
 
 
+@group.command()
+def tracks(
+    points: Annotated[int, typer.Option(min=10_000, help="Position fixes.")] = 2_000_000,
+    vehicles: Annotated[int, typer.Option(min=1, help="Vehicles they are of.")] = 2_000,
+    runs: Annotated[int, typer.Option(min=1, help="Runs; the median counts.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Fixes a second through cleaning, trips and fences, against a bare haversine over the same arrays."""
+    from fleetflow.bench.tracks import run_bench
+
+    _print(run_bench(points, vehicles, runs), as_json)
+
+
 @contextmanager
 def _home() -> Iterator[Path]:
     import tempfile
