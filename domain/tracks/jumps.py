@@ -60,41 +60,51 @@ def find_jumps(
     ).tolist():
         first = int(first_run[vehicle])
         here = slice(first, first + int(run_count[vehicle]))
-        _judge(runs[here].tolist(), ends[here].tolist(), _Places(times_us, lat, lon, reach), known, verdicts)
+        rows = slice(int(starts[vehicle]), int(ends[here][-1]))
+        places = _Places(times_us[rows].tolist(), lat[rows].tolist(), lon[rows].tolist(), reach)
+        own = Verdicts(verdicts.trusted[rows], verdicts.undecided[rows], verdicts.after_jump[rows])
+        runs_here = ((runs[here] - rows.start).tolist(), (ends[here] - rows.start).tolist())
+        _judge(*runs_here, places, bool(known[rows.start]), own)
     return verdicts
 
 
 @dataclass(frozen=True)
 class _Places:
-    times_us: Ints
-    lat: Floats
-    lon: Floats
+    """The fixes of one vehicle, as lists: single values of arrays are slow."""
+
+    times_us: list[int]
+    lat: list[float]
+    lon: list[float]
     reach: Reach
 
     def reachable(self, a: int, b: int) -> bool:
         """Whether the vehicle can have gone from row a to row b."""
-        metres = distance_m(float(self.lat[a]), float(self.lon[a]), float(self.lat[b]), float(self.lon[b]))
-        elapsed = int(self.times_us[b]) - int(self.times_us[a])
+        metres = distance_m(self.lat[a], self.lon[a], self.lat[b], self.lon[b])
+        elapsed = self.times_us[b] - self.times_us[a]
         return metres <= self.reach.slack_m + elapsed * (self.reach.over_kmh / 3.6e6)
 
+    def first_reachable(self, anchor: int | None, start: int, end: int) -> int | None:
+        """Return the first row from start to before end that the vehicle can have reached from the anchor."""
+        if anchor is not None:
+            for row in range(start, end):
+                if self.reachable(anchor, row):
+                    return row
+        return None
 
-def _judge(runs: list[int], ends: list[int], places: _Places, known: Flags, verdicts: Verdicts) -> None:
-    """Judge one vehicle, run by run: within a run each fix can be reached from the one before."""
-    anchor = runs[0] if known[runs[0]] else None
+
+def _judge(runs: list[int], ends: list[int], places: _Places, is_known: bool, verdicts: Verdicts) -> None:
+    """Judge one vehicle, run by run: within a run each fix can be reached from the one before.
+
+    Rows count from the vehicle's first; the verdicts, views of all, start as trusted.
+    """
+    anchor = 0 if is_known else None
     confirm = places.reach.confirm
     for start, end in zip(runs, ends, strict=True):
         if anchor == start:
             anchor = end - 1
             continue
         # Time goes on, so a later fix of the run may be in reach of the anchor although the first was not.
-        back = next(
-            (
-                row
-                for row in range(start, min(end, start + confirm))
-                if anchor is not None and places.reachable(anchor, row)
-            ),
-            None,
-        )
+        back = places.first_reachable(anchor, start, min(end, start + confirm))
         if back is None and end - start < confirm:
             verdicts.trusted[start:end] = False
             continue
@@ -105,5 +115,4 @@ def _judge(runs: list[int], ends: list[int], places: _Places, known: Flags, verd
         anchor = end - 1
     # The last run, if it was too short to be believed, may yet be by what comes after it.
     if not verdicts.trusted[ends[-1] - 1]:
-        verdicts.trusted[runs[-1] : ends[-1]] = False
         verdicts.undecided[runs[-1] : ends[-1]] = True

@@ -47,8 +47,11 @@ class Table:
         return {column.name: getattr(self, column.name) for column in fields(self)}
 
     def take(self, at: npt.NDArray[Any]) -> Self:
-        """Return the rows at these positions, or where this mask holds."""
-        return type(self)(**{name: values[at] for name, values in self.columns().items()})
+        """Return the rows at these positions, or where this mask holds; the table itself if that is all of them."""
+        rows = np.flatnonzero(at) if at.dtype == np.bool_ else at
+        if len(rows) == len(self) and np.array_equal(rows, np.arange(len(self))):
+            return self
+        return type(self)(**{name: values.take(rows) for name, values in self.columns().items()})
 
     def with_columns(self, **changed: npt.NDArray[Any]) -> Self:
         """Return the table with some columns replaced."""

@@ -1,7 +1,8 @@
 """Tracks of many vehicles through cleaning, trips and fences, from arrays in memory.
 
 The input is driving in stretches of 10 minutes with stops of 6 between, with drift, repeats, jumps and fixes out of
-order. The limit is one pass of numpy over the same arrays that only measures: the haversine of each fix and the next. All in CPU seconds of this process, the median of the runs; nothing is read or written.
+order. The limit is one pass of numpy over the same arrays that only measures: the haversine of each fix and the next.
+All in CPU seconds of this process, the median of the runs; nothing is read or written.
 """
 
 from __future__ import annotations

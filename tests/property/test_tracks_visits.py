@@ -142,7 +142,7 @@ def winding(lat: float, lon: float, ring: list[tuple[float, float]]) -> bool:
     return abs(turned) > math.pi
 
 
-@many
+@settings(many, max_examples=20)
 @given(st.integers(0, 2**32), st.sampled_from([10.0, 179.95, -179.98]), st.sampled_from([0.01, 0.2, 8.0]))
 def test_many_fences_hold_what_slow_geometry_says(seed: int, lon: float, size: float) -> None:
     rng = random.Random(seed)
@@ -160,8 +160,8 @@ def test_many_fences_hold_what_slow_geometry_says(seed: int, lon: float, size: f
         rings.append((outer, hole))
         fences.append(Polygon((tuple(outer), tuple(hole))))
         fences.append(Circle(*middle, size * 20_000))
-    lats = [50 + rng.uniform(-1.5, 1.5) * size for _ in range(200)]
-    lons = [float(wrap_deg(lon + rng.uniform(-1.5, 1.5) * size)) for _ in range(200)]
+    lats = [50 + rng.uniform(-1.5, 1.5) * size for _ in range(80)]
+    lons = [float(wrap_deg(lon + rng.uniform(-1.5, 1.5) * size)) for _ in range(80)]
     near = FenceIndex(fences, margin_m=0).locate(np.array(lats), np.array(lons))
     ours = set(zip(near.row[near.inside].tolist(), near.fence[near.inside].tolist(), strict=True))
     wanted = set()
