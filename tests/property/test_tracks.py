@@ -18,7 +18,10 @@ import tracks_reference as reference
 from tracks_reference import SECOND, Fix
 
 from domain.tracks import (
+    Circle,
     CleaningRules,
+    Events,
+    FenceIndex,
     Fixes,
     Kind,
     Parts,
@@ -27,6 +30,8 @@ from domain.tracks import (
     Track,
     Tracker,
     TripRules,
+    Visits,
+    VisitTracker,
     clean,
     find_midnights,
     make_days,
@@ -237,3 +242,31 @@ def test_the_view_between_batches_is_what_closing_there_gives(fixes: list[Fix], 
         seen = Parts.concat([*final, TRACKER.view(state)])
         seen = seen.take(np.lexsort((seen.start_us, seen.vehicle)))
         same(make_segments(run(arrived[: start + size])[0]), make_segments(seen))
+
+
+VISITS = VisitTracker(FenceIndex([Circle(52.0, lon, 900.0) for lon in (13.0, 179.999)]))
+
+
+def events(batches: list[list[Fix]]) -> list[tuple[int, ...]]:
+    state, pending, told = State(), Visits.empty(), []
+    for n, batch in enumerate(batches):
+        step = TRACKER.advance(state, to_fixes(batch), closing=n == len(batches) - 1)
+        visited = VISITS.advance(pending, step.track)
+        state, pending = step.state, visited.pending
+        told.append(visited.events)
+    rows = Events.concat(told).columns().values()
+    return sorted(zip(*(column.tolist() for column in rows), strict=True))
+
+
+@many
+@given(lives(), st.integers(0, 2**32), st.integers(1, 40))
+def test_late_and_repeated_fixes_raise_no_event_twice(fixes: list[Fix], seed: int, size: int) -> None:
+    rng = random.Random(seed)
+    whole = events([fixes])
+    assert len(whole) == len({(vehicle, fence, kind, name) for vehicle, fence, _, kind, name in whole})
+    delays = {id(f): rng.random() * (TRIPS.lateness_s - 1) * SECOND for f in fixes}
+    arrived = sorted(fixes, key=lambda f: f.t + delays[id(f)])
+    batches = [arrived[start : start + size] for start in range(0, len(arrived), size)]
+    # Every batch comes again, at once or some batches later.
+    again = [batches[at] for n in range(len(batches)) for at in (n, max(0, n - rng.randrange(4)))]
+    assert events([*again, []]) == whole
