@@ -16,7 +16,11 @@ from ingestion.landing.worker import LandingPlan, Worker
 
 def feeds_of(settings: Settings) -> dict[str, list[Feed]]:
     """Return the feeds that each stream carries."""
-    names = {"gps": settings.gps_stream, "status": settings.status_stream}
+    names = {
+        "gps": settings.gps_stream,
+        "status": settings.status_stream,
+        "telemetry": settings.telemetry_stream,
+    }
     return {name: [feed for feed in FEEDS.values() if feed.stream == role] for role, name in names.items()}
 
 

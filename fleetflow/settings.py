@@ -67,6 +67,7 @@ class Settings:
     aws_endpoint_url: str | None
     gps_stream: str
     status_stream: str
+    telemetry_stream: str
     raw_bucket: str
     report_bucket: str
     alert_topic_arn: str | None
@@ -88,7 +89,7 @@ class Settings:
     @property
     def streams(self) -> tuple[str, ...]:
         """The streams that a landing worker reads."""
-        return (self.gps_stream, self.status_stream)
+        return (self.gps_stream, self.status_stream, self.telemetry_stream)
 
     @property
     def sent_dir(self) -> Path:
@@ -162,6 +163,7 @@ def load_settings(home: Path | None = None, env: Mapping[str, str] | None = None
         aws_endpoint_url=values.get("AWS_ENDPOINT_URL") or None,
         gps_stream=reader.text("GPS_STREAM", "fleetflow-gps"),
         status_stream=reader.text("STATUS_STREAM", "fleetflow-status"),
+        telemetry_stream=reader.text("TELEMETRY_STREAM", "fleetflow-telemetry"),
         raw_bucket=reader.text("RAW_BUCKET", "fleetflow-raw"),
         report_bucket=reader.text("REPORT_BUCKET", "fleetflow-reports"),
         alert_topic_arn=values.get("FLEETFLOW_ALERT_TOPIC_ARN") or None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from domain.contracts.model import (
+    Binary,
     Boolean,
     Choice,
     Column,
@@ -45,6 +46,8 @@ def arrow_type(of: Type) -> pa.DataType:
             return pa.timestamp("us", tz="UTC")
         case Date():
             return pa.date32()
+        case Binary():
+            return pa.binary()
 
 
 def arrow_field(column: Column) -> pa.Field:

@@ -63,7 +63,14 @@ class Choice:
     values: tuple[str, ...]
 
 
-Type = Text | Integer | Float | Decimal | Boolean | Timestamp | Date | Choice
+@dataclass(frozen=True)
+class Binary:
+    """Up to max_length bytes, as they are; base64 (RFC 4648) on the wire."""
+
+    max_length: int
+
+
+Type = Text | Integer | Float | Decimal | Boolean | Timestamp | Date | Choice | Binary
 
 
 class Rule(StrEnum):

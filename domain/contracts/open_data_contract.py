@@ -10,6 +10,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from domain.contracts.model import (
+    Binary,
     Boolean,
     Choice,
     Column,
@@ -106,6 +107,8 @@ def logical_type(of: Type) -> str:
             return "timestamp"
         case Date():
             return "date"
+        case Binary():
+            return "array"
 
 
 def _options(column: Column) -> dict[str, Any]:
@@ -113,6 +116,8 @@ def _options(column: Column) -> dict[str, Any]:
     match column.type:
         case Text(max_length):
             options |= {"minLength": 1, "maxLength": max_length}
+        case Binary(max_length):
+            options["maxItems"] = max_length
         case Integer(bits):
             options["format"] = f"i{bits}"
         case Timestamp():

@@ -6,6 +6,7 @@ Migrations are written by hand; a test holds the migrated database against these
 from __future__ import annotations
 
 from domain.contracts.model import (
+    Binary,
     Boolean,
     Choice,
     Column,
@@ -45,6 +46,8 @@ def postgres_type(of: Type) -> str:
             return "timestamp with time zone"
         case Date():
             return "date"
+        case Binary():
+            return "bytea"
 
 
 def copy_columns(feed: Feed) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from domain.contracts.dbt_sources import bounds
 from domain.contracts.model import (
+    Binary,
     Boolean,
     Choice,
     Column,
@@ -60,7 +61,7 @@ def reject_rules(feed: Feed) -> tuple[Rule, ...]:
 
 def _rules_of(column: Column) -> tuple[Rule, ...]:
     match column.type:
-        case Text():
+        case Text() | Binary():
             return (Rule.TOO_LONG,)
         case Choice():
             return (Rule.UNKNOWN_VALUE,)
@@ -142,6 +143,8 @@ def _word(of: Type) -> str:
     match of:
         case Text(max_length):
             return f"text, 1 to {max_length}"
+        case Binary(max_length):
+            return f"bytes, 0 to {max_length}, base64"
         case Integer(bits):
             return f"integer, {bits} bits"
         case Decimal(precision, scale):

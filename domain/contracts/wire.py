@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from domain.contracts.model import (
+    Binary,
     Boolean,
     Choice,
     Column,
@@ -72,6 +73,8 @@ def wire_type(column: Column) -> Any:
             base = bool
         case Choice(values):
             base = Literal[values]
+        case Binary(max_length):
+            base = Annotated[bytes, Meta(max_length=max_length)]
         case Timestamp():
             instant = Annotated[datetime, Meta(tz=True)]
             base = Union[Annotated[int, Meta(ge=EARLIEST_MS, le=LATEST_MS)], instant]  # noqa: UP007

@@ -16,6 +16,7 @@ from fleetflow.settings import PROJECT_ROOT, Settings, read_env_file
 NAMES = {
     "FLEETFLOW_GPS_STREAM": "fleetflow-gps",
     "FLEETFLOW_STATUS_STREAM": "fleetflow-status",
+    "FLEETFLOW_TELEMETRY_STREAM": "fleetflow-telemetry",
     "FLEETFLOW_RAW_BUCKET": "fleetflow-raw",
     "FLEETFLOW_REPORT_BUCKET": "fleetflow-reports",
     "FLEETFLOW_LAKE_BUCKET": "fleetflow-lake",

@@ -39,6 +39,7 @@ class Shards:
 
     gps: int = 4
     status: int = 2
+    telemetry: int = 2
 
 
 @dataclass(frozen=True)
@@ -207,6 +208,7 @@ class _Starter:
         streams = {
             self._values["FLEETFLOW_GPS_STREAM"]: shards.gps,
             self._values["FLEETFLOW_STATUS_STREAM"]: shards.status,
+            self._values["FLEETFLOW_TELEMETRY_STREAM"]: shards.telemetry,
         }
         buckets = tuple(self._values[f"FLEETFLOW_{name}_BUCKET"] for name in ("RAW", "REPORT", "LAKE"))
         aws.fill(port, streams, buckets, environment.ALERT_TOPIC)

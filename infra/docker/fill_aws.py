@@ -20,9 +20,10 @@ def main(port: int) -> None:
         if time.monotonic() > deadline:
             sys.exit(f"the AWS stand-in did not answer on port {port} within {_PATIENCE_S:.0f} s")
         time.sleep(0.2)
-    gps, status, *buckets = (os.environ.get(name, default) for name, default in NAMES.items())
+    gps, status, telemetry, *buckets = (os.environ.get(name, default) for name, default in NAMES.items())
     shards = Shards()
-    aws.fill(port, {gps: shards.gps, status: shards.status}, tuple(buckets), ALERT_TOPIC)
+    streams = {gps: shards.gps, status: shards.status, telemetry: shards.telemetry}
+    aws.fill(port, streams, tuple(buckets), ALERT_TOPIC)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.sorting import NullOrder, SortDirection, SortField, SortOrder
 from pyiceberg.transforms import DayTransform, IdentityTransform
 from pyiceberg.types import (
+    BinaryType,
     BooleanType,
     DateType,
     DecimalType,
@@ -25,6 +26,7 @@ from pyiceberg.types import (
 )
 
 from domain.contracts.model import (
+    Binary,
     Boolean,
     Choice,
     Column,
@@ -69,6 +71,8 @@ def iceberg_type(of: Type) -> IcebergType:
             return TimestamptzType()
         case Date():
             return DateType()
+        case Binary():
+            return BinaryType()
 
 
 def lake_columns(feed: Feed) -> tuple[Column, ...]:

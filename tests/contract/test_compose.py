@@ -442,5 +442,5 @@ def test_stand_in_is_filled_as_the_settings_name_things(
     finally:
         server.terminate()
         server.wait(timeout=30)
-    assert set(streams) == {settings["FLEETFLOW_GPS_STREAM"], settings["FLEETFLOW_STATUS_STREAM"]}
+    assert set(streams) == {settings[f"FLEETFLOW_{name}_STREAM"] for name in ("GPS", "STATUS", "TELEMETRY")}
     assert topics == [settings["FLEETFLOW_ALERT_TOPIC_ARN"]]

@@ -18,7 +18,18 @@ import yaml
 
 from domain.contracts import ENTITIES, FEEDS, Feed
 from domain.contracts.generate import differences
-from domain.contracts.model import Boolean, Choice, Column, Date, Decimal, Float, Integer, Text, Timestamp
+from domain.contracts.model import (
+    Binary,
+    Boolean,
+    Choice,
+    Column,
+    Date,
+    Decimal,
+    Float,
+    Integer,
+    Text,
+    Timestamp,
+)
 from fleetflow.settings import PROJECT_ROOT
 
 DATA = Path(__file__).parent / "data"
@@ -101,6 +112,8 @@ def value(column: Column, row: int) -> object:
             return datetime(2026, 11, 20, tzinfo=UTC) + timedelta(seconds=row)
         case Date():
             return date(2026, 11, 20)
+        case Binary(max_length):
+            return bytes(row % max_length)
 
 
 def frame_of(feed: Feed) -> pd.DataFrame:

@@ -42,7 +42,8 @@ class LandingStack:
 
     def __init__(self, settings: Settings, shards: int = 2) -> None:
         tag = secrets.token_hex(4)
-        self.settings = replace(settings, gps_stream=f"gps-{tag}", status_stream=f"status-{tag}")
+        names = {f"{role}_stream": f"{role}-{tag}" for role in ("gps", "status", "telemetry")}
+        self.settings = replace(settings, **names)
         self.kinesis = client(settings, "kinesis")
         self.s3 = client(settings, "s3")
         for stream in self.settings.streams:

@@ -75,7 +75,7 @@ def test_streams_buckets_and_topic_are_there(settings: Settings, home: Path) -> 
     port = load(home).ports["aws"]
     kinesis = aws.client(port, "kinesis")
     shards = {name: len(kinesis.list_shards(StreamName=name)["Shards"]) for name in settings.streams}
-    assert shards == {"fleetflow-gps": 3, "fleetflow-status": 1}
+    assert shards == {"fleetflow-gps": 3, "fleetflow-status": 1, "fleetflow-telemetry": 2}
     buckets = {bucket["Name"] for bucket in aws.client(port, "s3").list_buckets()["Buckets"]}
     assert buckets == {settings.raw_bucket, settings.report_bucket, settings.lake_bucket}
     topics = [topic["TopicArn"] for topic in aws.client(port, "sns").list_topics()["Topics"]]

@@ -5,8 +5,10 @@ A plain interpreter on `json` judges the same generated events and must come to 
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,13 +18,15 @@ from hypothesis import strategies as st
 
 from domain.contracts import FEEDS
 from domain.contracts.decode import Decoded, Decoder
-from domain.contracts.model import Boolean, Choice, Column, Feed, Float, Integer, Text, Timestamp
+from domain.contracts.model import Binary, Boolean, Choice, Column, Feed, Float, Integer, Text, Timestamp
 from ingestion.landing.records import CorruptRecord, split_record
 
 ARRIVED_MS = int(datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp() * 1000)
 OLDEST_MS = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp() * 1000)
 STATUS = Decoder([FEEDS["shipment_event"], FEEDS["driver_assignment_event"]])
 GPS = Decoder([FEEDS["gps_location"]])
+TELEMETRY = Decoder([FEEDS["driver_activity"], FEEDS["can_frame"]])
+DECODERS = {"gps": GPS, "status": STATUS, "telemetry": TELEMETRY}
 GOOD = json.dumps(
     {
         "feed": "shipment_event", "tenant_id": "acme", "event_id": "good", "recorded_at": ARRIVED_MS,
@@ -122,18 +126,30 @@ def valid(value: Any, column: Column) -> bool:
         case Boolean():
             return isinstance(value, bool)
         case Integer(bits):
-            within = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2 ** (bits - 1)
-            if column.name == "schema_version":
-                return within and value == 1
-            return within and (low is None or value >= low)
+            limit = 1 if column.name == "schema_version" else 2 ** (bits - 1) - 1
+            return isinstance(value, int) and valid_number(
+                value, (low, min(limit, limit if high is None else high))
+            )
+        case Binary(longest):
+            return isinstance(value, str) and is_base64(value) and len(base64.b64decode(value)) <= longest
         case Float():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                return False
-            return (low is None or value >= low) and (high is None or value <= high)
+            return valid_number(value, (low, high))
         case Timestamp():
             return valid_time(value)
         case other:
             raise AssertionError(other)
+
+
+def valid_number(value: Any, between: tuple[float | None, float | None]) -> bool:
+    low, high = between
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return False
+    return (low is None or value >= low) and (high is None or value <= high)
+
+
+def is_base64(text: str) -> bool:
+    """Whether it is base64 with its padding (RFC 4648, section 4), by its letters alone."""
+    return len(text) % 4 == 0 and re.fullmatch(r"[A-Za-z0-9+/]*={0,2}", text, re.ASCII) is not None
 
 
 def valid_time(value: Any) -> bool:
@@ -172,6 +188,8 @@ def plausible(column: Column) -> st.SearchStrategy[Any]:
             return st.sampled_from(words)
         case Boolean():
             return st.booleans()
+        case Binary(longest):
+            return st.binary(max_size=longest + 2).map(lambda data: base64.b64encode(data).decode())
         case Integer():
             return st.just(1) if column.name == "schema_version" else st.integers(-1, 2**63)
         case Float():
@@ -192,16 +210,21 @@ def events(draw: st.DrawFn, feed: Feed) -> dict[str, Any]:
     return event
 
 
+def as_read(column: Column, value: Any) -> Any:
+    return base64.b64decode(value) if isinstance(column.type, Binary) else value
+
+
 @settings(deadline=None, max_examples=400)
 @given(st.data(), st.sampled_from([feed for feed in FEEDS.values() if feed.stream]), st.booleans())
 def test_verdict_and_values_are_those_of_a_plain_interpreter(
     data: st.DataObject, feed: Feed, escaped: bool
 ) -> None:
     batch = data.draw(st.lists(events(feed), min_size=1, max_size=4))
-    decoder = GPS if feed.name == "gps_location" else STATUS
-    found = decode(decoder, [[json.dumps(event, ensure_ascii=escaped).encode() for event in batch]])
+    found = decode(
+        DECODERS[str(feed.stream)], [[json.dumps(event, ensure_ascii=escaped).encode() for event in batch]]
+    )
     wanted = [event for event in batch if judge(event, feed)]
     assert found.accepted == len(wanted), [r.detail for r in found.refusals]
     plain = [c.name for c in feed if not isinstance(c.type, Timestamp)]
     rows = [row for part in found.rows for row in part.table.select(plain).to_pylist()]
-    assert rows == [{name: event.get(name) for name in plain} for event in wanted]
+    assert rows == [{name: as_read(feed.column(name), event.get(name)) for name in plain} for event in wanted]
