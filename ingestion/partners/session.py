@@ -37,8 +37,11 @@ from ingestion.partners.place import (
 )
 
 MAX_ENTRIES = 100_000
-_PIECE = 1 << 20
-_AHEAD = 4
+# With its frame, a piece fills a packet.
+_PIECE = 255 << 10
+_UNDER_WAY = 4 << 20
+_MOST_PIECES = 64
+_AT_ONCE = 4
 _WINDOW = 16 << 20
 _PACKET = 256 << 10
 # The fastest of the good ones first; the rest of the library's list stays.
@@ -201,21 +204,27 @@ class Session:
 
     async def _copy(self, path: bytes, size: int, part: Path, tell: Tell | None) -> str:
         digest, done = hashlib.sha256(), 0
+        taken: list[bytes] = []
 
-        def take(piece: bytes) -> None:
-            digest.update(piece)
-            out.write(piece)
+        def take() -> None:
+            for piece in taken:
+                digest.update(piece)
+                out.write(piece)
+            taken.clear()
 
         with self._explained(f"cannot fetch {_shown(path)}"), part.open("wb") as out:
             async with (
-                self._sftp.open(path, "rb", encoding=None) as file,
+                self._sftp.open(path, "rb", encoding=None, block_size=0) as file,
                 aclosing(self._pieces(file, size)) as pieces,
             ):
                 async for piece in pieces:
-                    await asyncio.to_thread(take, piece)
+                    taken.append(piece)
                     done += len(piece)
+                    if len(taken) >= _AT_ONCE:
+                        await asyncio.to_thread(take)
                     if tell:
                         tell(done, size)
+            await asyncio.to_thread(take)
         if done != size:
             raise FileChanged(
                 f"{_shown(path)} on {self._address} gave {done:,} bytes, listed were {size:,}; it is taken later"
@@ -223,13 +232,18 @@ class Session:
         return digest.hexdigest()
 
     async def _pieces(self, file: asyncssh.SFTPClientFile, size: int) -> AsyncGenerator[bytes, None]:
-        """The file's bytes in order, up to `size`; further pieces are under way while one is worked on."""
+        """The file's bytes in order, up to `size`; further pieces are under way while one is worked on.
+
+        A piece is what the server gives at a time, as far as it says so.
+        """
         reading: deque[asyncio.Task[bytes]] = deque()
-        offsets = iter(range(0, size, _PIECE))
+        length = min(_PIECE, self._sftp.limits.max_read_len or _PIECE)
+        ahead = min(_UNDER_WAY // length, _MOST_PIECES)
+        offsets = iter(range(0, size, length))
         try:
             while True:
-                for offset in islice(offsets, _AHEAD - len(reading)):
-                    reading.append(asyncio.create_task(self._piece(file, offset, min(_PIECE, size - offset))))
+                for offset in islice(offsets, ahead - len(reading)):
+                    reading.append(asyncio.create_task(self._piece(file, offset, min(length, size - offset))))
                 if not reading:
                     return
                 piece = await reading.popleft()
@@ -242,8 +256,15 @@ class Session:
             await asyncio.gather(*reading, return_exceptions=True)
 
     async def _piece(self, file: asyncssh.SFTPClientFile, offset: int, size: int) -> bytes:
-        async with asyncio.timeout(self._patience.stall_s):
-            return _bytes(await file.read(size, offset))
+        """Read one piece; a server may give less at a time than was asked for."""
+        found = b""
+        while len(found) < size:
+            async with asyncio.timeout(self._patience.stall_s):
+                more = _bytes(await file.read(size - len(found), offset + len(found)))
+            if not more:
+                break
+            found = found + more if found else more
+        return found
 
     @property
     def _sftp(self) -> asyncssh.SFTPClient:
