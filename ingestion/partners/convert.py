@@ -60,7 +60,10 @@ class _Work:
 
 
 class Converter:
-    """Converts the blocks of one file. `layouts` collects, by column, the layouts that its times came in."""
+    """Converts the blocks of one file, several at a time if need be.
+
+    `layouts` collects, by column, the layouts that its times came in.
+    """
 
     def __init__(
         self,

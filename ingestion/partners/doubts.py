@@ -2,10 +2,12 @@
 
 Looked at is a sample of each block, against the time of the file: a partner's lines are of the last days. A date
 that reads both ways is in doubt only if nearly all of a file's dates are old as declared and fresh the other way.
+Several blocks may be looked at at a time.
 """
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +39,7 @@ class LayoutDoubt:
         self._others = [Layout(swapped(text)) for text in numeric if swapped(text) not in layouts]
         self._oldest, self._newest = file_us - late_us, file_us + _HOUR_US
         self._counts = _Counts()
+        self._counting = threading.Lock()
 
     def look(self, texts: pa.Array) -> None:
         """Look at some values of a block."""
@@ -45,15 +48,15 @@ class LayoutDoubt:
         sample = texts.drop_null()[:_SAMPLE]
         if not len(sample):
             return
-        counts = self._counts
-        counts.values += len(sample)
         read, fresh = self._tried(self._layouts, sample)
         other_read, other_fresh = self._tried(self._others, sample)
-        counts.read, counts.fresh = counts.read + read, counts.fresh + fresh
-        counts.other_read, counts.other_fresh = (
-            counts.other_read + other_read,
-            counts.other_fresh + other_fresh,
-        )
+        with self._counting:
+            counts = self._counts
+            counts.values += len(sample)
+            counts.read += read
+            counts.fresh += fresh
+            counts.other_read += other_read
+            counts.other_fresh += other_fresh
 
     def _tried(self, layouts: list[Layout], sample: pa.Array) -> tuple[int, int]:
         found = pa.nulls(len(sample), pa.int64())

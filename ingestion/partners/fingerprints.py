@@ -8,7 +8,9 @@ who wants two rows to collide; it tells a re-sent row that was not touched from 
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Sequence
+from queue import SimpleQueue
 
 import duckdb
 import numpy as np
@@ -16,20 +18,24 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestion.partners.texts import bytes_of
+from ingestion.partners.texts import bytes_of, fixed_texts, text_lengths
 
 Words = npt.NDArray[np.uint64]
-_MANY, _FEW = 2_000, 500
-"""Of a column whose first many texts are few, each text is hashed once."""
-_CLASSES = (8, 16, 32, 64, 128, 512, 4096, 1 << 16, 1 << 21)
+HASHES = ["line_hash", "content_hash"]
+"""The hashes that travel with a row, to its raw object."""
+_WORD = 8
+_ONES = np.array([(1 << (8 * size)) - 1 for size in range(_WORD + 1)], dtype=np.uint64)
+"""By how many bytes of a word belong to a text: the bits that count."""
+_ID_DIGITS, _SHA_DIGITS = 32, 64
 
 
 class Hasher:
-    """Hashes keys with one DuckDB connection of its own: its SHA-256 runs over whole columns."""
+    """Hashes keys with DuckDB, whose SHA-256 runs over whole columns; good for several threads at a time."""
 
     def __init__(self, partner: str) -> None:
         self._partner = partner
         self._conn = duckdb.connect(config={"threads": "1"})
+        self._idle: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
 
     def close(self) -> None:
         """Let the connection go."""
@@ -37,13 +43,16 @@ class Hasher:
 
     def event_ids(self, keys: Sequence[pa.Array]) -> tuple[pa.Array, pa.Array]:
         """Return event ids and line hashes of the rows; no key is null."""
-        texts = [_text(key) for key in keys]
-        joined = pc.binary_join_element_wise(pa.scalar(self._partner), *texts, "\x1f")
-        self._conn.register("lines", pa.table({"line_key": joined}))
-        found = self._conn.sql("select sha256(line_key)[:32] as event_id from lines").to_arrow_table()
-        self._conn.unregister("lines")
-        ids = found.column(0).combine_chunks().cast(pa.string())
-        return ids, pa.array(_leading(ids))
+        joined = pc.binary_join_element_wise(pa.scalar(self._partner), *map(_text, keys), "\x1f")
+        ids = fixed_texts(bytes_of(self._sha256(joined)).reshape(-1, _SHA_DIGITS)[:, :_ID_DIGITS])
+        return ids, pa.array(line_hashes(ids))
+
+    def _sha256(self, texts: pa.Array) -> pa.Array:
+        """Return 64 hex digits a text."""
+        cursor = self._conn.cursor() if self._idle.empty() else self._idle.get()
+        found = cursor.from_arrow(pa.table({"line_key": texts})).project("sha256(line_key)").to_arrow_table()
+        self._idle.put(cursor)
+        return found.column(0).combine_chunks().cast(pa.string())
 
 
 def _text(values: pa.Array) -> pa.Array:
@@ -52,14 +61,10 @@ def _text(values: pa.Array) -> pa.Array:
     return values.cast(pa.string())
 
 
-def _leading(ids: pa.Array) -> npt.NDArray[np.int64]:
-    """Read the first 16 of 32 hex digits as a big-endian signed integer."""
-    digits = bytes_of(ids).reshape(-1, 32)[:, :16]
-    nibbles = np.where(digits >= 97, digits - 87, digits - 48).astype(np.uint8)
-    found: npt.NDArray[np.int64] = (
-        ((nibbles[:, ::2] << 4) | nibbles[:, 1::2]).view(">i8").ravel().astype(np.int64)
-    )
-    return found
+def line_hashes(ids: pa.Array) -> npt.NDArray[np.int64]:
+    """Return the line hashes of event ids: their first 16 of 32 hex digits as big-endian signed integers."""
+    halves = np.frombuffer(binascii.unhexlify(bytes_of(ids).tobytes()), ">i8")
+    return halves[::2].astype(np.int64)
 
 
 def content_hash(columns: Sequence[pa.Array]) -> pa.Array:
@@ -85,43 +90,28 @@ def _words(values: pa.Array) -> Words:
 
 def _text_words(values: pa.Array, salt: np.uint64) -> Words:
     texts = pc.fill_null(values, "") if values.null_count else values
-    if len(texts) > _MANY and len(texts[:_MANY].unique()) < _FEW:
-        encoded = pc.dictionary_encode(texts)
-        once: Words = _text_words(encoded.dictionary, salt)[np.asarray(encoded.indices)]
-        return once
-    lengths = np.asarray(pc.binary_length(texts)).astype(np.int64)
+    data = bytes_of(texts)
+    lengths = text_lengths(texts).astype(np.int64)
+    starts = np.cumsum(lengths) - lengths
+    padded = np.concatenate([data, np.zeros(_WORD, np.uint8)])
+    words = np.ndarray((len(data) + 1,), "<u8", padded, strides=(1,))  # the eight bytes from each byte on
     total = _mixed(lengths.view(np.uint64) ^ ~salt)
-    low = 0
-    for high in _CLASSES:
-        rows = np.flatnonzero((lengths > low) & (lengths <= high))
-        if rows.size:
-            chosen = texts if rows.size == len(lengths) else texts.take(pa.array(rows))
-            total[rows] += _class_words(bytes_of(chosen), lengths[rows], high, salt)
-        low = high
+    rows: slice | npt.NDArray[np.int64] = slice(None)
+    for place in range(-(-int(lengths.max(initial=0)) // _WORD)):
+        left = lengths[rows] - place * _WORD
+        if left.min() <= 0:
+            rows = np.flatnonzero(lengths > place * _WORD)
+            left = lengths[rows] - place * _WORD
+        found = words[starts[rows] + place * _WORD] & _ONES[np.minimum(left, _WORD)]
+        total[rows] += _mixed(found ^ _mixed(np.full(1, place, np.uint64) + salt))
     return total
-
-
-def _class_words(
-    data: npt.NDArray[np.uint8], lengths: npt.NDArray[np.int64], width: int, salt: np.uint64
-) -> Words:
-    """Hash texts of at most `width` bytes; words beyond a text's end do not count."""
-    step = max(1, (8 << 20) // width)
-    out = np.empty(len(lengths), dtype=np.uint64)
-    ends = np.cumsum(lengths)
-    salts = _mixed(np.arange(width // 8, dtype=np.uint64) + salt)
-    for first in range(0, len(lengths), step):
-        part = lengths[first : first + step]
-        start = int(ends[first] - lengths[first])
-        cells = np.zeros((len(part), width), dtype=np.uint8)
-        cells[np.arange(width) < part[:, None]] = data[start : int(ends[first + len(part) - 1])]
-        words = _mixed(cells.view(np.uint64) ^ salts)
-        words[np.arange(0, width, 8) >= part[:, None]] = 0
-        out[first : first + step] = words.sum(axis=1, dtype=np.uint64)
-    return out
 
 
 def _mixed(words: Words) -> Words:
     """Splitmix64's finalizer."""
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
+    words = words ^ (words >> np.uint64(30))
+    words *= np.uint64(0xBF58476D1CE4E5B9)
+    words ^= words >> np.uint64(27)
+    words *= np.uint64(0x94D049BB133111EB)
+    words ^= words >> np.uint64(31)
+    return words

@@ -2,6 +2,8 @@
 
 Arrow's strptime (the C library's) takes 30 February for 2 March, a year of two digits for one of four, and blanks
 anywhere. So a text must first fit the layout's own expression, and a day that its month does not have is refused.
+Where a layout is of digits in fixed places and every text of a column fits it, the digits are put in the order of ISO
+8601, which Arrow reads strictly and ten times as fast.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from ingestion.partners.texts import bytes_of, fixed_texts, text_lengths
 
 LETTERS: dict[str, str] = {
     "d": r"[0-9]{1,2}",
@@ -31,6 +35,8 @@ NAMED = ("iso", "epoch_s", "epoch_ms")
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
 _ISO_ZONE = r"(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
 _US = pa.timestamp("us")
+_ISO_PLACES = {"Y": (0, 4), "m": (5, 2), "d": (8, 2), "H": (11, 2), "M": (14, 2), "S": (17, 2)}
+_ISO_MIDNIGHT = np.frombuffer(b"0000-00-00T00:00:00", np.uint8)
 
 
 class LayoutError(ValueError):
@@ -47,6 +53,7 @@ class Layout:
         letters = set(self._order)
         self.has_time = text in NAMED or bool(letters & {"H", "I"})
         self.has_zone = text.startswith("epoch") or "z" in letters
+        self._digits = DigitLayout(text) if letters and letters <= _ISO_PLACES.keys() else None
 
     def _compile(self) -> str:
         if self.text == "iso":
@@ -85,6 +92,8 @@ class Layout:
         """
         if self.text == "iso":
             return _read_iso(texts, self.expression), _read_iso(texts, self._zoned_expression, zoned=True)
+        if self._digits is not None and (found := self._digits.read(texts)) is not None:
+            return found, None
         fits = pc.match_substring_regex(texts, self.expression)
         chosen = pc.if_else(fits, texts, None)
         if self.text in NAMED:
@@ -114,6 +123,43 @@ class Layout:
         keep = np.ones(len(texts), dtype=np.bool_)
         keep[over] = False
         return pc.if_else(pa.array(keep), read, None)
+
+
+class DigitLayout:
+    """A layout of digits in fixed places: day and month always of two, a year of four."""
+
+    def __init__(self, text: str) -> None:
+        self._moves: list[tuple[int, int, int]] = []
+        self._signs: list[tuple[int, int]] = []
+        self._width = 0
+        rest = iter(text.encode())
+        for sign in rest:
+            if sign != ord("%"):
+                self._signs.append((self._width, sign))
+                self._width += 1
+                continue
+            to, size = _ISO_PLACES[chr(next(rest))]
+            self._moves.append((self._width, to, size))
+            self._width += size
+
+    def read(self, texts: pa.Array) -> pa.Array | None:
+        """Return local times (int64 microseconds), null where a text is; None if a text does not fit."""
+        given = texts.drop_null() if texts.null_count else texts
+        if not len(given) or not bool((text_lengths(given) == self._width).all()):
+            return None
+        cells = bytes_of(given).reshape(len(given), self._width)
+        if any((cells[:, place] != sign).any() for place, sign in self._signs):
+            return None
+        iso = np.tile(_ISO_MIDNIGHT, (len(given), 1))
+        for start, to, size in self._moves:
+            iso[:, to : to + size] = cells[:, start : start + size]
+        try:
+            read = fixed_texts(iso).cast(_US).cast(pa.int64())
+        except pa.ArrowInvalid:
+            return None
+        if not texts.null_count:
+            return read
+        return pc.replace_with_mask(pa.nulls(len(texts), pa.int64()), texts.is_valid(), read)
 
 
 def _read_iso(texts: pa.Array, expression: str, *, zoned: bool = False) -> pa.Array:

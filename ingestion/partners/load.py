@@ -278,9 +278,7 @@ class _Load:
     def _land(self, file: PartnerFile, parsed: Parsed, seconds: dict[str, float]) -> PartnerFile:
         tools, versions = self._tools, find_versions(self._conn, file)
         with _timed(seconds, "compare"):
-            comparison = compare_versions(
-                self._conn, parsed.rows_path, versions, tools.archive, self._scratch
-            )
+            comparison = compare_versions(self._conn, parsed, versions, tools.archive, self._scratch)
         state = "approved" if file.approved_at else "accepted"
         schema = version_of(read_schemas(self._conn, file.partner), parsed.schema, parsed.diff, state)
         punctuality = Punctuality(self._declaration.contract, self._declaration.late_after)

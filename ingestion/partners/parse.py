@@ -1,13 +1,17 @@
 """One fetched file, read by its partner's declaration: rows of the contract and refusals, spooled to local Parquet.
 
-Reads the file once, block by block, in memory that does not grow with it. Writes two files under `scratch`, named by
+Reads the file once, block by block, in memory that does not grow with it; blocks are converted in threads, a few at a
+time, and come out in the order of the file. Writes two files under `scratch`, named by
 the partner and the file's hash; they are gone if the file is refused or held. Touches nothing else. Asserted:
 `lines = accepted + rejected`. Not decided here: which rows an earlier file of the same name already had.
 """
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +20,7 @@ from typing import BinaryIO
 
 from ingestion.partners.binding import Binding, bind
 from ingestion.partners.block import Block
-from ingestion.partners.convert import Converter
+from ingestion.partners.convert import Converted, Converter
 from ingestion.partners.faults import FileFault
 from ingestion.partners.judge import judge, judge_header
 from ingestion.partners.model import Declaration
@@ -29,6 +33,8 @@ from ingestion.partners.unpack import open_plain
 from ingestion.partners.verify import check_rows
 
 __all__ = ["FileFacts", "FileFault", "KnownSchema", "Parsed", "PgpKeys", "parse_file"]
+
+_WORKERS = min(4, len(os.sched_getaffinity(0)))
 
 
 @dataclass(frozen=True)
@@ -117,8 +123,7 @@ def _read(
         observer = Observer()
         before = late = 0
         binding: Binding | None = None
-        for block, binding in _bound(opened, declaration, approved):
-            converted = converter.convert(block, binding)
+        for block, binding, converted in _converted(_bound(opened, declaration, approved), converter):
             observer.look(block, binding)
             before += converted.recorded_before
             late += converted.recorded_late
@@ -154,3 +159,21 @@ def _bound(opened: Opened, declaration: Declaration, approved: bool) -> Iterator
             if not opened.grows:
                 judge_header(declaration, binding, approved)
         yield block, binding
+
+
+def _converted(
+    blocks: Iterator[tuple[Block, Binding]], converter: Converter
+) -> Iterator[tuple[Block, Binding, Converted]]:
+    """Convert blocks in threads, in their order; no more are in memory than there are threads, and one."""
+    waiting: deque[tuple[Block, Binding, Future[Converted]]] = deque()
+    with ThreadPoolExecutor(_WORKERS, "convert") as pool:
+        for block, binding in blocks:
+            waiting.append((block, binding, pool.submit(converter.convert, block, binding)))
+            if len(waiting) > _WORKERS:
+                yield _done(*waiting.popleft())
+        while waiting:
+            yield _done(*waiting.popleft())
+
+
+def _done(block: Block, binding: Binding, converting: Future[Converted]) -> tuple[Block, Binding, Converted]:
+    return block, binding, converting.result()

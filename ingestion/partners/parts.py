@@ -20,11 +20,12 @@ import pyarrow.parquet as pq
 
 from domain.contracts.arrow import arrow_schema
 from domain.contracts.model import Choice, Feed, Text
+from ingestion.partners.fingerprints import HASHES
 from ingestion.partners.ledger import PartnerFile
-from ingestion.partners.supersede import HASHES, Bools, Comparison
+from ingestion.partners.spool import read_rows
+from ingestion.partners.supersede import Bools, Comparison
 
 PART_ROWS = 100_000
-_READ_ROWS = 50_000
 _US = pa.timestamp("us", "UTC")
 _LINE = "_line"
 
@@ -66,19 +67,18 @@ def read_parts(path: Path, feed: Feed, file: PartnerFile, comparison: Comparison
     assert file.sent_at is not None
     waiting: list[pa.Table] = []
     held = number = start = 0
-    with pq.ParquetFile(path) as parquet:
-        for batch in parquet.iter_batches(batch_size=_READ_ROWS):
-            count = batch.num_rows
-            lands, changed = comparison.lands(start, count), comparison.changed(start, count)
-            table = _chosen(_numbered(batch, start), lands, changed, file.sent_at)
-            start += count
-            waiting.append(table)
-            held += table.num_rows
-            while held >= PART_ROWS:
-                joined = pa.concat_tables(waiting)
-                yield _part(number, joined.slice(0, PART_ROWS), feed)
-                waiting, held = [joined.slice(PART_ROWS)], held - PART_ROWS
-                number += 1
+    for batch in read_rows(path):
+        count = batch.num_rows
+        lands, changed = comparison.lands(start, count), comparison.changed(start, count)
+        table = _chosen(_numbered(batch, start), lands, changed, file.sent_at)
+        start += count
+        waiting.append(table)
+        held += table.num_rows
+        while held >= PART_ROWS:
+            joined = pa.concat_tables(waiting)
+            yield _part(number, joined.slice(0, PART_ROWS), feed)
+            waiting, held = [joined.slice(PART_ROWS)], held - PART_ROWS
+            number += 1
     if held:
         yield _part(number, pa.concat_tables(waiting), feed)
 

@@ -8,21 +8,28 @@ million lines, and the hashes of every version are read again for each slice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 SLICE_ROWS = 2_000_000
-HASHES = ["line_hash", "content_hash"]
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-Open = Callable[[], pq.ParquetFile]
+
+
+class Lines(Protocol):
+    """The lines of a file, which may be read again and again."""
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+
+    def hashes(self) -> Iterator[tuple[Int64s, Int64s]]:
+        """Give the hashes of their keys and contents, run by run, in the order of the file."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +65,10 @@ def all_new(rows: int) -> Comparison:
     return Comparison(None, None, rows, 0, 0, 0)
 
 
-def compare(file: Open, versions: Sequence[Sequence[Open]], slice_rows: int = SLICE_ROWS) -> Comparison:
+def compare(file: Lines, versions: Sequence[Sequence[Lines]], slice_rows: int = SLICE_ROWS) -> Comparison:
     """Compare a parsed file with the earlier versions of its name, oldest first, each as its raw objects."""
-    rows = _rows(file)
-    earlier = sum(_rows(part) for version in versions for part in version)
+    rows = file.rows
+    earlier = sum(part.rows for version in versions for part in version)
     if not earlier:
         return all_new(rows)
     slices = max(1, -(-max(rows, earlier) // slice_rows))
@@ -88,11 +95,11 @@ class _Standing:
         self._marks = marks
 
     @classmethod
-    def read(cls, versions: Sequence[Sequence[Open]], part: int, slices: int) -> _Standing:
+    def read(cls, versions: Sequence[Sequence[Lines]], part: int, slices: int) -> _Standing:
         """Keep, of each key, the lines of the newest version that holds it."""
         keys, marks = np.empty(0, np.int64), np.empty(0, np.int64)
         for version in versions:
-            found = [_slice(*hashes, part, slices) for piece in version for hashes in _read(piece)]
+            found = [_slice(*hashes, part, slices) for piece in version for hashes in piece.hashes()]
             if not found:
                 continue
             lines = np.concatenate([f[1] for f in found])
@@ -124,10 +131,10 @@ def _mark(lines: Int64s, contents: Int64s) -> Int64s:
     return (mixed ^ (mixed >> np.uint64(29))).view(np.int64)
 
 
-def _new_lines(file: Open, part: int, slices: int) -> tuple[Int64s, Int64s, Int64s]:
+def _new_lines(file: Lines, part: int, slices: int) -> tuple[Int64s, Int64s, Int64s]:
     """Return the places in the file, line hashes and content hashes of one slice."""
     found, start = [], 0
-    for lines, contents in _read(file):
+    for lines, contents in file.hashes():
         chosen, mine, theirs = _slice(lines, contents, part, slices)
         found.append((chosen + start, mine, theirs))
         start += lines.size
@@ -139,19 +146,3 @@ def _new_lines(file: Open, part: int, slices: int) -> tuple[Int64s, Int64s, Int6
 def _slice(lines: Int64s, contents: Int64s, part: int, slices: int) -> tuple[Int64s, Int64s, Int64s]:
     chosen = np.flatnonzero(lines.view(np.uint64) % np.uint64(slices) == part).astype(np.int64)
     return chosen, lines[chosen], contents[chosen]
-
-
-def _read(file: Open) -> Iterator[tuple[Int64s, Int64s]]:
-    with file() as parquet:
-        for batch in parquet.iter_batches(batch_size=250_000, columns=HASHES):
-            yield _int64s(batch.column(0)), _int64s(batch.column(1))
-
-
-def _int64s(column: pa.Array) -> Int64s:
-    found: Any = column.to_numpy(zero_copy_only=False)
-    return np.asarray(found, dtype=np.int64)
-
-
-def _rows(file: Open) -> int:
-    with file() as parquet:
-        return int(parquet.metadata.num_rows)

@@ -14,8 +14,24 @@ def bytes_of(texts: pa.Array) -> np.ndarray:
     data = texts.buffers()[2]
     if data is None or not len(texts):
         return np.empty(0, np.uint8)
-    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    offsets = _offsets(texts)
     return np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
+
+
+def text_lengths(texts: pa.Array) -> np.ndarray:
+    """Return how many bytes each text has; that of a null is any."""
+    return np.diff(_offsets(texts)) if len(texts) else np.empty(0, np.int32)
+
+
+def _offsets(texts: pa.Array) -> np.ndarray:
+    return np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
+
+
+def fixed_texts(cells: np.ndarray) -> pa.Array:
+    """Return the rows of a matrix of bytes as texts; the caller vouches that they are UTF-8."""
+    count, width = cells.shape
+    ends = np.arange(0, count * width + 1, width, dtype=np.int32)
+    return pa.StringArray.from_buffers(count, pa.py_buffer(ends), pa.py_buffer(np.ascontiguousarray(cells)))
 
 
 def is_ascii(texts: pa.Array) -> bool:

@@ -2,26 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestion.partners.archive import Archive, NotArchivedError
+from ingestion.partners.fingerprints import HASHES, line_hashes
 from ingestion.partners.ledger import Connection, PartnerFile, find_objects
-from ingestion.partners.supersede import Comparison, Open, all_new, compare
+from ingestion.partners.parse import Parsed
+from ingestion.partners.spool import read_rows
+from ingestion.partners.supersede import Comparison, Int64s, all_new, compare
+
+_READ_ROWS = 250_000
+_REBUILT = b"fleetflow.rebuilt_from"
+
+
+@dataclass(frozen=True)
+class _SpooledLines:
+    """The lines of a parsed file."""
+
+    path: Path
+    rows: int
+
+    def hashes(self) -> Iterator[tuple[Int64s, Int64s]]:
+        for batch in read_rows(self.path, HASHES):
+            yield _hashes(batch)
+
+
+@dataclass(frozen=True)
+class _LandedLines:
+    """The lines of a raw object.
+
+    One that was made from landing lacks the hashes. An event id tells its line key; what the line said is not known,
+    so that each of its lines counts as changed by a later version, and the later one stands.
+    """
+
+    path: Path
+
+    @property
+    def rows(self) -> int:
+        return int(pq.read_metadata(self.path).num_rows)
+
+    def hashes(self) -> Iterator[tuple[Int64s, Int64s]]:
+        with pq.ParquetFile(self.path) as parquet:
+            rebuilt = (parquet.schema_arrow.metadata or {}).get(_REBUILT) == b"landing"
+            columns = ["event_id"] if rebuilt else HASHES
+            for batch in parquet.iter_batches(batch_size=_READ_ROWS, columns=columns):
+                if rebuilt:
+                    keys = line_hashes(batch.column("event_id"))
+                    yield keys, np.zeros_like(keys)
+                else:
+                    yield _hashes(batch)
+
+
+def _hashes(batch: pa.RecordBatch) -> tuple[Int64s, Int64s]:
+    lines, contents = (batch.column(name).to_numpy(zero_copy_only=False) for name in HASHES)
+    return lines, contents
 
 
 def compare_versions(
-    conn: Connection, rows: Path, versions: Sequence[PartnerFile], archive: Archive, scratch: Path
+    conn: Connection, parsed: Parsed, versions: Sequence[PartnerFile], archive: Archive, scratch: Path
 ) -> Comparison:
     """Compare by the raw objects of the versions, oldest first, brought to scratch for the time of it.
 
     A version whose objects are past their keeping counts as one that held nothing: its lines land again, as new ones.
     """
     if not versions:
-        return all_new(pq.read_metadata(rows).num_rows)
+        return all_new(parsed.accepted)
     brought: list[list[Path]] = []
     try:
         for version in versions:
@@ -33,8 +84,8 @@ def compare_versions(
                 except NotArchivedError:
                     continue
                 brought[-1].append(path)
-        opened: list[list[Open]] = [[partial(pq.ParquetFile, path) for path in paths] for paths in brought]
-        return compare(partial(pq.ParquetFile, rows), opened)
+        landed = [[_LandedLines(path) for path in paths] for paths in brought]
+        return compare(_SpooledLines(parsed.rows_path, parsed.accepted), landed)
     finally:
         for path in (path for paths in brought for path in paths):
             path.unlink(missing_ok=True)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from ingestion.partners.declaration import read_declarations
 from ingestion.partners.parse import FileFacts, Parsed, parse_file
@@ -40,7 +40,7 @@ def frame() -> pd.DataFrame:
 def test_every_line_is_accounted_for(parsed: Parsed, frame: pd.DataFrame) -> None:
     assert parsed.lines == parsed.accepted == len(frame) == 10_324
     assert parsed.rejected == 0
-    rows = pq.read_table(parsed.rows_path).to_pandas()
+    rows = feather.read_table(parsed.rows_path).to_pandas()
     assert rows["event_id"].nunique() == rows["line_hash"].nunique() == 10_324
     assert rows["shipment_id"].tolist() == ("SCMS-" + frame["id"]).tolist()
     noon = pd.Timedelta(hours=12)
@@ -64,7 +64,9 @@ def test_late_recorded_rows_and_those_recorded_before_are_what_pandas_counts(
 def test_layouts_sentinels_and_cross_references_are_read_as_pandas_reads_them(
     parsed: Parsed, frame: pd.DataFrame
 ) -> None:
-    extras = [json.loads(text) for text in pq.read_table(parsed.rows_path, columns=["extras"])[0].to_pylist()]
+    extras = [
+        json.loads(text) for text in feather.read_table(parsed.rows_path, columns=["extras"])[0].to_pylist()
+    ]
     weights = pd.to_numeric(frame["weight (kilograms)"], errors="coerce")
     assert sum("weight_kg" in one for one in extras) == int(weights.notna().sum()) == 6_372
     assert sum(one.get("weight_kg", 0) for one in extras) == weights.sum()
@@ -82,5 +84,5 @@ def test_where_the_real_file_is_cut_does_not_matter(parsed: Parsed, tmp_path: Pa
     assert FILE is not None
     facts = FileFacts(FILE.name, "5d" * 32, datetime(2026, 1, 1, tzinfo=UTC))
     cut = parse_file(FILE, read_declarations()["scms"], facts, [], tmp_path, block_bytes=77_777)
-    assert pq.read_table(cut.rows_path).equals(pq.read_table(parsed.rows_path))
+    assert feather.read_table(cut.rows_path).equals(feather.read_table(parsed.rows_path))
     assert cut.schema.fingerprint == parsed.schema.fingerprint

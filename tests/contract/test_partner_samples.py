@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from domain.contracts.arrow import arrow_schema
 from ingestion.partners.declaration import read_declarations
@@ -58,7 +59,7 @@ def test_sample_is_read_as_worked_out_by_hand(
     assert all(one["raw"] and one["detail"] for one in refused)
     assert parsed.recorded_before == expected.get("recorded_before", 0)
     assert parsed.recorded_late == expected.get("recorded_late", parsed.recorded_late)
-    rows = pq.read_table(parsed.rows_path).to_pylist()
+    rows = feather.read_table(parsed.rows_path).to_pylist()
     assert len(rows) == expected.get("accepted", len(rows)) == parsed.accepted
     if "rows" in expected:
         assert [plain(row) for row in rows] == expected["rows"]
@@ -80,7 +81,7 @@ def test_spool_holds_the_contract_in_order(tmp_path: Path) -> None:
     for name in ("nordcard", "torque", "swiftline"):
         path = next(p for p in FILES if p.parent.name == name and p.stem in ("plain", "jobs", "status"))
         expected = json.loads(path.with_name(path.name + ".expected.json").read_text(encoding="utf-8"))
-        schema = pq.read_schema(read(path, expected, tmp_path).rows_path)
+        schema = feather.read_table(read(path, expected, tmp_path).rows_path).schema
         contract = arrow_schema(DECLARED[name].contract)
         assert schema.names == [*contract.names, "line_hash", "content_hash", "extras"]
         assert [schema.field(n).type for n in contract.names] == contract.types

@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+import pyarrow as pa
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from pyarrow import feather
 
 from ingestion.partners.decoding import Decoder
+from ingestion.partners.layouts import Layout
 from ingestion.partners.lines import Cutter
 from ingestion.partners.model import (
     ColumnMap,
@@ -185,7 +187,7 @@ def parse(
     path.write_bytes(data)
     facts = FileFacts(path.name, f"{next(NAMES):064}", datetime(2026, 2, 1, tzinfo=UTC))
     parsed = parse_file(path, declaration, facts, [], scratch, block_bytes=block)
-    return parsed, pq.read_table(parsed.rows_path).to_pylist()
+    return parsed, feather.read_table(parsed.rows_path).to_pylist()
 
 
 @settings(MANY, max_examples=12)
@@ -292,3 +294,39 @@ def test_local_times_are_what_zoneinfo_says(at: datetime, zone: str) -> None:
         if back != at:  # a skipped hour: shifted forward, whatever the overlap rule
             aware = at.replace(tzinfo=ZoneInfo(zone), fold=0)
         assert datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=found) == aware.astimezone(UTC)
+
+
+DIGIT_LAYOUTS = ["%Y-%m-%d %H:%M:%S", "%d.%m.%Y %H:%M", "%Y%m%d", "%m/%d/%YT%H"]
+TIMES = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31))
+
+
+@MANY
+@given(
+    layout=st.sampled_from(DIGIT_LAYOUTS),
+    times=st.lists(TIMES | st.none(), min_size=1, max_size=8),
+    odd=st.text("0123456789-./: T", max_size=19),
+)
+def test_a_column_of_digits_reads_as_its_texts_do_one_by_one(
+    layout: str, times: list[datetime | None], odd: str
+) -> None:
+    """All fit, or one does not and all take the slower way; the last text may be anything."""
+
+    def written(at: datetime) -> str:  # strftime does not fill up years before 1000
+        return at.strftime(layout.replace("%Y", f"{at.year:04}"))
+
+    texts = [None if at is None else written(at) for at in times]
+    expected = [
+        None if text is None else datetime.strptime(text, layout).replace(tzinfo=UTC) for text in texts
+    ]
+    found, _ = Layout(layout).read(pa.array(texts, pa.string()))
+    whole, _ = Layout(layout).read(pa.array([*texts, odd], pa.string()))
+    alone, _ = Layout(layout).read(pa.array([odd], pa.string()))
+    assert found.to_pylist() == [microseconds(at) for at in expected]
+    assert whole.to_pylist() == found.to_pylist() + alone.to_pylist()
+    if alone[0].is_valid:
+        at = datetime.strptime(odd, layout).replace(tzinfo=UTC)
+        assert alone.to_pylist() == [microseconds(at)]
+
+
+def microseconds(at: datetime | None) -> int | None:
+    return None if at is None else (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from pyarrow import feather
 
 from ingestion.partners.model import ColumnMap, CsvFormat, Declaration, LocalTimes
 from ingestion.partners.parse import FileFacts, KnownSchema, Parsed, parse_file
@@ -67,7 +68,7 @@ def read(
 
 
 def rows(parsed: Parsed) -> list[dict[str, Any]]:
-    return pq.read_table(parsed.rows_path).to_pylist()
+    return feather.read_table(parsed.rows_path).to_pylist()
 
 
 def refusals(parsed: Parsed) -> list[dict[str, Any]]:

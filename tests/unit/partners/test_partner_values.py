@@ -11,8 +11,8 @@ from typing import Any
 
 import openpyxl
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from domain.contracts.model import Rule
 from ingestion.partners.instants import InstantReader
@@ -389,4 +389,4 @@ def test_headerless_file_and_one_without_a_final_line_end(tmp_path: Path) -> Non
 def test_header_alone_is_a_file_without_lines(tmp_path: Path) -> None:
     parsed = read(text([]), tmp_path)
     assert (parsed.lines, parsed.accepted, parsed.min_event_time) == (0, 0, None)
-    assert pq.read_table(parsed.rows_path).num_rows == 0
+    assert feather.read_table(parsed.rows_path).num_rows == 0
