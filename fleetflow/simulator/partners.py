@@ -306,7 +306,7 @@ def _scan_line(rng: Random, scan: Scan, sent_at: datetime) -> str:
     at = f"{scan.at.astimezone(WARSAW):{layout}}"
     place = "|" if rng.random() < 0.5 else f"{scan.lat:.4f}|{scan.lon:.4f}"
     truck = "N/A" if rng.random() < 0.3 else f"WX-{rng.randrange(10_000, 99_999)}"
-    return f"{scan.shipment_id}|DEP|{at}|{truck}|{place}|00||{sent_at:%Y-%m-%dT%H:%M:%SZ}"
+    return f"{scan.shipment_id}|DEP|{at}|{truck}|{place}|00|1|{sent_at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _zipped(member: str, lines: list[str]) -> bytes:

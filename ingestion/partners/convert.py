@@ -195,7 +195,8 @@ class Converter:
             return
         values = work.values.setdefault(column.name, pa.nulls(work.block.rows, self._held_as(column)))
         texts = work.texts.get(column.name)
-        if not column.nullable and values.null_count:
+        needed = not column.nullable or column.name in self.declaration.line_key
+        if needed and values.null_count:
             missing = np.asarray(values.is_null())
             work.verdicts.refuse(missing, Rule.MISSING_REQUIRED, self._missing_words(column.name, work))
         if texts is None and column.name != "recorded_at":

@@ -192,10 +192,11 @@ def _check_key(declaration: Declaration, top: Section) -> None:
         top.fault(
             "line_key", "is missing: the columns by which a line is the same line in a corrected re-send"
         )
+    fit = [n for n in columns if n != "recorded_at" and (not feed.column(n).nullable or columns[n].required)]
     for name in declaration.line_key:
-        if name not in columns or feed.column(name).nullable or name == "recorded_at":
-            fit = [n for n in columns if not feed.column(n).nullable and n != "recorded_at"]
-            top.fault("line_key", f"{name!r} must be a mapped column that is never null: {', '.join(fit)}")
+        if name not in fit:
+            words = f"must be a mapped column that is never null, or is declared required: {', '.join(fit)}"
+            top.fault("line_key", f"{name!r} {words}")
     if feed.stream is not None and declaration.line_key and feed.entity_key not in declaration.line_key:
         # The marts keep an event under its entity: a correction that moved it would leave the old one standing.
         top.fault(

@@ -29,18 +29,16 @@ def judge_header(declaration: Declaration, binding: Binding, approved: bool) -> 
             f"the header names {names} more than once: which one is meant cannot be known:"
             f" {_list(binding.names)}",
         )
-    if binding.missing:
-        raise FileFault(Cause.MISSING_COLUMN, missing_words(declaration, binding))
-    if approved:
-        return
-    for name, places in binding.rivals.items():
+    for name, places in () if approved else binding.rivals.items():
         claims = " and ".join(repr(binding.names[place]) for place in places)
         raise FileFault(
             Cause.AMBIGUOUS_COLUMN,
             f"{claims} all claim {name}; take a synonym out of the declaration, or approve: then"
             f" {binding.names[places[0]]!r} is read",
         )
-    for name, (said, wanted) in binding.units.items():
+    if binding.missing:
+        raise FileFault(Cause.MISSING_COLUMN, missing_words(declaration, binding))
+    for name, (said, wanted) in () if approved else binding.units.items():
         header = binding.names[binding.sources[name]]
         raise FileFault(
             Cause.CHANGED_MEANING,

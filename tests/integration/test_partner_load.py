@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
-from partner_stack import Partner, lines, partner_stack, text
+from partner_stack import HEADER, Partner, lines, partner_stack, text
 from typer.testing import CliRunner
 
 from fleetflow.cli import app
 from fleetflow.faults import UserError
+from fleetflow.runtime import client
 from fleetflow.settings import Settings, SettingsError
+from ingestion.landing.ledger import Ledger
+from ingestion.landing.raw_object import put_object
+from ingestion.landing.rebuild import read_batch, rebuild_object
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +75,37 @@ def test_a_corrected_file_lands_what_is_new_and_what_changed(settings: Settings)
     assert again.repeated
     assert "came again after file" in (again.file.reason or "")
     assert len(partner.landed()) == 105
+
+
+def test_a_correction_stands_though_the_raw_object_was_made_anew_from_landing(settings: Settings) -> None:
+    """Such an object lacks the lines' hashes, and these lines tell themselves when they were recorded."""
+    partner = Partner(settings)
+    partner.declare(("columns:", "columns:\n  recorded_at: {source: Sent, layouts: [iso]}"))
+
+    def sent(rows: list[str]) -> bytes:
+        return text([f"{row};2026-10-30T05:00:00Z" for row in rows], f"{HEADER};Sent")
+
+    partner.drop("fuel_1.csv", sent(lines(100)))
+    partner.load()
+    s3, [(batch_id,)] = client(settings, "s3"), partner.sql(
+        "select b.batch_id from ops.batch as b join ops.partner_file as f on f.file_id = b.partner_file_id"
+        " where f.partner = %s", partner.name,
+    )  # fmt: skip
+    with closing(Ledger(settings.dsn("loader"))) as ledger:
+        with ledger.transaction() as cursor:
+            batch = read_batch(cursor, batch_id)
+        put = partial(put_object, s3, settings.raw_bucket)
+        assert rebuild_object(ledger, batch, None, put, lambda _: None) == "landing"
+
+    partner.drop("fuel_1.csv", sent(lines(98, start=2, T0000005="99.9")), minutes=60)
+    found = partner.load()["fuel_1.csv"].file
+    assert (found.accepted, found.unchanged, found.superseded, found.absent) == (98, 0, 98, 2)
+    versions = partner.sql(
+        "select recorded_at, volume_l from landing.fuel_purchase where partner = %s"
+        " and transaction_id = 'T0000005' order by 1", partner.name,
+    )  # fmt: skip
+    assert [litres for _, litres in versions] == [20.5, 99.9]
+    assert versions[0][0] < versions[1][0], "of what was recorded at once, either might stand"
 
 
 def test_files_that_wait_are_not_taken(settings: Settings) -> None:
