@@ -11,10 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from domain.contracts.model import Rule
+from ingestion.partners.faults import Cause, FileFault
 
 Int64s = npt.NDArray[np.int64]
 RAW_BYTES = 64 << 10
 """How much of a refused line is kept."""
+MAX_COLUMNS = 512
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,16 @@ class Block:
     def rows(self) -> int:
         """Rows that are whole; refused lines are not among them."""
         return len(self.lines)
+
+
+def require_columns(count: int) -> None:
+    """Refuse a file of too many columns: each is worked on in every block.
+
+    Raises:
+        FileFault: there are more than `MAX_COLUMNS`.
+    """
+    if count > MAX_COLUMNS:
+        raise FileFault(Cause.TOO_LARGE, f"the file has {count} columns, and at most {MAX_COLUMNS} are read")
 
 
 class Reader(Protocol):

@@ -270,7 +270,8 @@ def _microseconds(at: datetime) -> int:
 
 
 def _iso(values: pa.Array, index: int) -> str:
-    return str(values[index].cast(pa.timestamp("us")))
+    """Show an instant by Arrow: it may lie beyond the years that Python knows."""
+    return str(values[index].cast(pa.timestamp("us")).cast(pa.string()))
 
 
 def _always(words: str) -> Callable[[int], str]:

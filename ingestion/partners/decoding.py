@@ -12,6 +12,8 @@ import numpy as np
 
 from ingestion.partners.faults import Cause, FileFault
 
+# With a change of character set, which some encodings write in ASCII.
+_ASCII = bytes(range(0x80)) + b"\x1b$B0!\x1b(B"
 _CONTINUATION = bytes(range(0x80, 0xC0))
 _WIDE = ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
 
@@ -28,6 +30,7 @@ class Decoder:
         self.tolerant = tolerant
         self.replaced = False
         self._decoder = codecs.getincrementaldecoder(encoding)(errors="strict")
+        self._keeps_ascii = _ASCII.decode(encoding, "replace") == _ASCII.decode("ascii")
         self._first = True
         self._head = b""
         self._began = False
@@ -73,20 +76,24 @@ class Decoder:
         return data
 
     def _transcode(self, data: bytes, last: bool) -> bytes:
-        if data.isascii() and self.encoding not in _WIDE and not self._decoder.getstate()[0]:
+        before = self._decoder.getstate()
+        if self._keeps_ascii and data.isascii() and not before[0]:
             return data
         try:
             text = self._decoder.decode(data, last)
         except UnicodeDecodeError as fault:
-            return self._replace(data, fault, last)
+            return self._replace(data, before, fault, last)
         if self.encoding not in _WIDE and not self.encoding.startswith("utf"):
             self._suspect_utf8(data)
         if text and not self._began:
             text, self._began = text.removeprefix("\ufeff"), True
         return text.encode()
 
-    def _replace(self, data: bytes, fault: UnicodeDecodeError, last: bool) -> bytes:
-        line = self._line + data[: fault.start].count(b"\n")
+    def _replace(
+        self, data: bytes, before: tuple[bytes, int], fault: UnicodeDecodeError, last: bool
+    ) -> bytes:
+        """Decode once more from the state before, which may hold the first bytes of a character."""
+        line = self._line + fault.object[: fault.start].count(b"\n")
         if self.encoding in _WIDE:
             raise FileFault(
                 Cause.DAMAGED, f"near line {line}: no {self.encoding} text: {fault.reason}"
@@ -94,12 +101,15 @@ class Decoder:
         if not self.tolerant:
             raise FileFault(
                 Cause.ENCODING,
-                f"line {line} holds the byte 0x{data[fault.start]:02x}, which {self.encoding} has not; declare the"
+                f"line {line} holds the byte 0x{fault.object[fault.start]:02x}, which {self.encoding} has not; declare the"
                 " encoding that the partner uses, or approve the file: then such lines are refused",
             ) from None
         self.replaced = True
-        self._decoder.reset()
-        return data.decode(self.encoding, errors="replace").encode()
+        replacing = codecs.getincrementaldecoder(self.encoding)(errors="replace")
+        replacing.setstate(before)
+        text = replacing.decode(data, last)
+        self._decoder.setstate(replacing.getstate())
+        return text.encode()
 
     def _suspect_utf8(self, data: bytes) -> None:
         """Refuse to misread UTF-8 as a one-byte encoding: its pairs of bytes hardly occur by chance."""

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time
 from typing import Any, BinaryIO
+from xml.parsers import expat
 
 import numpy as np
 import openpyxl
@@ -19,7 +20,7 @@ from openpyxl.utils.exceptions import InvalidFileException
 
 from domain.contracts.model import Rule
 from domain.contracts.wire import MAX_EVENT_BYTES
-from ingestion.partners.block import RAW_BYTES, Block, LineRefusal
+from ingestion.partners.block import RAW_BYTES, Block, LineRefusal, require_columns
 from ingestion.partners.faults import Cause, FileFault
 from ingestion.partners.model import Excel, Limits
 
@@ -29,7 +30,6 @@ CELL_LAYOUTS = ("iso", "%Y-%m-%d")
 BLOCK_ROWS = 10_000
 MAX_SHARED_BYTES = 64 << 20
 """Texts of a workbook are read as a whole; more than this has to come as CSV."""
-MAX_COLUMNS = 512
 
 
 class ExcelReader:
@@ -111,10 +111,7 @@ class ExcelReader:
         names = [self._text(value, -1).strip() for value in values]
         while names and not names[-1]:
             names.pop()
-        if len(names) > MAX_COLUMNS:
-            raise FileFault(
-                Cause.TOO_LARGE, f"the sheet has {len(names)} columns, and at most {MAX_COLUMNS} are read"
-            )
+        require_columns(len(names))
         self.header = tuple(names)
 
     def _block(self, pending: list[tuple[int, list[str]]]) -> Block:
@@ -190,9 +187,18 @@ def check_archive(stream: BinaryIO, limits: Limits) -> None:
 
 
 def _check_xml(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+    """Refuse a document type, in whatever encoding and behind whatever comments; it ends where the content begins."""
+    begun: list[str] = []
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = lambda *_: begun.append("doctype")
+    parser.StartElementHandler = lambda *_: begun.append("content")
     with archive.open(info) as file:
-        head = file.read(4096)
-    if b"<!DOCTYPE" in head or b"<!ENTITY" in head:
+        while not begun and (chunk := file.read(1 << 14)):
+            try:
+                parser.Parse(chunk)
+            except expat.ExpatError:
+                break  # what is no XML at all fails where it is read
+    if "doctype" in begun:
         raise FileFault(
             Cause.BOMB, f"{info.filename} in the workbook declares XML entities, which no workbook needs"
         )

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from domain.contracts.model import Rule
 from domain.contracts.wire import MAX_EVENT_BYTES
-from ingestion.partners.block import RAW_BYTES, Block, LineRefusal
+from ingestion.partners.block import RAW_BYTES, Block, LineRefusal, require_columns
 from ingestion.partners.decoding import Decoder
 from ingestion.partners.faults import Cause, FileFault
 from ingestion.partners.lines import Cut, Cutter, check_text, find_line_ends
@@ -74,6 +74,7 @@ class JsonLinesReader:
             if not one.keys() <= self._known:
                 self.names += [name for name in one if name not in self._known]
                 self._known |= one.keys()
+                require_columns(len(self.names))
         columns = [self._column(name, objects) for name in self.names]
         lines = cut.lines[np.asarray(kept, dtype=np.int64)]
         return Block(tuple(self.names), columns, lines, lambda i: cut.record(kept[i]), refused)

@@ -38,6 +38,7 @@ from ingestion.partners.states import IllegalTransitionError, State, require
 from ingestion.partners.supersede import Comparison
 
 KEPT_REJECTS = 10_000
+_COPY_ROWS = 8192
 PutObject = Callable[[str, bytes], None]
 Step = Callable[[str], None]
 
@@ -136,7 +137,9 @@ class Landing:
 
     def _copy(self, cursor: Any, part: Part, batch_id: int) -> None:
         table = landing_rows(part, batch_id, self._file.arrived_at)
-        cursor.adbc_ingest(self._feed.name, table, mode="append", db_schema_name="landing")
+        # A batch is encoded as a whole before it is sent: in small ones Postgres writes meanwhile.
+        rows = pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=_COPY_ROWS))
+        cursor.adbc_ingest(self._feed.name, rows, mode="append", db_schema_name="landing")
         if part.extras.null_count < len(part.extras):
             self._copy_extras(cursor, table, part.extras)
 
@@ -163,7 +166,8 @@ class Landing:
         if rows:
             append_batches(cursor, rows)
         if self._parsed.rejected:
-            append_rejects(cursor, list(self._reject_rows(ids[0])))
+            for rows in self._reject_rows(ids[0]):
+                append_rejects(cursor, rows)
 
     def _batch_row(self, batch_id: int, found: _Object | None, rejected: int) -> dict[str, Any]:
         accepted = found.rows if found else 0
@@ -192,25 +196,30 @@ class Landing:
             "max_event_time": found.max_event_time,
         }
 
-    def _reject_rows(self, batch_id: int) -> Iterator[dict[str, Any]]:
-        """The first rejects of the file; their count is exact in the ledger, their lines are in the archive."""
+    def _reject_rows(self, batch_id: int) -> Iterator[list[dict[str, Any]]]:
+        """The first rejects of the file; their count is exact in the ledger, their lines are in the archive.
+
+        In runs: each holds up to 64 KiB of its line.
+        """
         with pq.ParquetFile(self._parsed.refusals_path) as parquet:
             left = KEPT_REJECTS
             for batch in parquet.iter_batches(batch_size=1000):
-                for refused in batch.slice(0, left).to_pylist():
-                    yield {
-                        "batch_id": batch_id,
-                        "feed": self._feed.name,
-                        "rule": refused["rule"],
-                        "detail": refused["detail"][:500].replace("\0", "\\0"),
-                        "raw": refused["raw"],
-                        "sequence_number": str(refused["line"]),
-                        "sub_sequence": 0,
-                        "arrived_at": self._file.arrived_at,
-                    }
+                yield [self._reject_row(batch_id, one) for one in batch.slice(0, left).to_pylist()]
                 left -= min(left, batch.num_rows)
                 if not left:
                     return
+
+    def _reject_row(self, batch_id: int, refused: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "batch_id": batch_id,
+            "feed": self._feed.name,
+            "rule": refused["rule"],
+            "detail": refused["detail"][:500].replace("\0", "\\0"),
+            "raw": refused["raw"],
+            "sequence_number": str(refused["line"]),
+            "sub_sequence": 0,
+            "arrived_at": self._file.arrived_at,
+        }
 
     def _write_schema(self, cursor: Any) -> None:
         if not self._schema.is_new:

@@ -59,7 +59,7 @@ class Layout:
         if self.text == "iso":
             return f"^{_ISO}$"
         if self.text in NAMED:
-            return r"^-?[0-9]{1,15}$"
+            return r"^-?[0-9]{1,12}$" if self.text == "epoch_s" else r"^-?[0-9]{1,15}$"
         out = []
         rest = iter(self.text)
         for sign in rest:

@@ -153,7 +153,9 @@ def encode_part(part: Part, feed: Feed, file: PartnerFile) -> bytes:
         compression="zstd",
         compression_level=1,  # as small as with 3: hashes and ids are most of it
         use_dictionary=[*repeating, "schema_version"],
-        write_statistics=[name for name in feed.names if name not in texts],  # of texts they are a fifth of the work
+        write_statistics=[
+            name for name in feed.names if name not in texts
+        ],  # of texts they are a fifth of the work
     )
     return buffer.getvalue()
 

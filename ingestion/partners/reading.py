@@ -17,6 +17,8 @@ from ingestion.partners.model import CsvFormat, Declaration, Excel, FixedWidth, 
 from ingestion.partners.tabular import CsvReader
 from ingestion.partners.verify import check_rows
 
+_COUNT = re.compile(r"[0-9]{1,18}")
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -55,6 +57,10 @@ class Opened:
                 words += " or is not whole yet"
                 raise FileFault(Cause.TRUNCATED, words)
         count = trailer.groupdict().get("count") if trailer else None
+        if count is not None and not _COUNT.fullmatch(count):
+            raise FileFault(
+                Cause.TRAILER, f"the trailer counts {count[:40]!r} lines, which is no number of lines"
+            )
         return int(count) if count is not None else None
 
 

@@ -18,7 +18,7 @@ import pyarrow.csv as pacsv
 
 from domain.contracts.model import Rule
 from domain.contracts.wire import MAX_EVENT_BYTES
-from ingestion.partners.block import RAW_BYTES, Block, Int64s, LineRefusal
+from ingestion.partners.block import RAW_BYTES, Block, Int64s, LineRefusal, require_columns
 from ingestion.partners.decoding import Decoder
 from ingestion.partners.faults import Cause, FileFault
 from ingestion.partners.lines import Cut, Cutter, check_text, find_line_ends
@@ -72,25 +72,17 @@ class Dialect:
     @cached_property
     def _field(self) -> re.Pattern[bytes]:
         delimiter, quote, escape = (re.escape(sign) for sign in (self.delimiter, self.quote, self.escape))
-        stop = b"[^" + delimiter + b"\\n" + escape + b"]"
-        plain = stop + b"*" + (b"(?:" + escape + b"(?s:.)" + stop + b"*)*" if escape else b"")
+        stop = b"[^" + delimiter + b"\\n" + escape + b"]*+"
+        plain = stop + (b"(?:" + escape + b"(?s:.)" + stop + b")*+" if escape else b"")
+        end = b"(?P<end>" + delimiter + b"|\\n)"
         if not quote:
-            return re.compile(b"(?P<plain>" + plain + b")(?P<end>" + delimiter + b"|\\n)")
-        inside = b"[^" + quote + escape + b"]"
+            return re.compile(b"(?P<plain>" + plain + b")" + end)
+        inside = b"[^" + quote + escape + b"]*+"
         odd = quote + quote + (b"|" + escape + b"(?s:.)" if escape else b"")
-        quoted = quote + b"(?P<quoted>" + inside + b"*(?:(?:" + odd + b")" + inside + b"*)*)" + quote
+        # Possessive: a quote that never closes would else be tried again from every quote within, each to the end.
+        quoted = quote + b"(?P<quoted>" + inside + b"(?:(?:" + odd + b")" + inside + b")*+)" + quote
         unquoted = b"(?!" + quote + b")" + plain
-        return re.compile(
-            b"(?:"
-            + quoted
-            + b"(?P<rest>"
-            + plain
-            + b")|(?P<plain>"
-            + unquoted
-            + b"))(?P<end>"
-            + delimiter
-            + b"|\\n)"
-        )
+        return re.compile(b"(?:" + quoted + b"(?P<rest>" + plain + b")|(?P<plain>" + unquoted + b"))" + end)
 
     def _walk(self, data: bytes) -> Int64s:
         ends, at = [], 0
@@ -172,6 +164,7 @@ class CsvReader:
 
     def _take_header(self, cut: Cut) -> Cut:
         self.header = tuple(field.decode().strip() for field in self.dialect.split(cut.record(0)))
+        require_columns(len(self.header))
         mask = np.ones(len(cut.starts), dtype=np.bool_)
         mask[0] = False
         return cut.keep(mask)
