@@ -101,8 +101,8 @@ class Decoder:
         if not self.tolerant:
             raise FileFault(
                 Cause.ENCODING,
-                f"line {line} holds the byte 0x{fault.object[fault.start]:02x}, which {self.encoding} has not; declare the"
-                " encoding that the partner uses, or approve the file: then such lines are refused",
+                f"line {line} holds the byte 0x{fault.object[fault.start]:02x}, which {self.encoding} has not; declare"
+                " the encoding that the partner uses, or approve the file: then such lines are refused",
             ) from None
         self.replaced = True
         replacing = codecs.getincrementaldecoder(self.encoding)(errors="replace")

@@ -29,6 +29,7 @@ class _SpooledLines:
     rows: int
 
     def hashes(self) -> Iterator[tuple[Int64s, Int64s]]:
+        """Give the hashes of keys and contents, run by run."""
         for batch in read_rows(self.path, HASHES):
             yield _hashes(batch)
 
@@ -45,9 +46,11 @@ class _LandedLines:
 
     @property
     def rows(self) -> int:
+        """How many lines there are."""
         return int(pq.read_metadata(self.path).num_rows)
 
     def hashes(self) -> Iterator[tuple[Int64s, Int64s]]:
+        """Give the hashes of keys and contents, run by run."""
         with pq.ParquetFile(self.path) as parquet:
             rebuilt = (parquet.schema_arrow.metadata or {}).get(_REBUILT) == b"landing"
             columns = ["event_id"] if rebuilt else HASHES
