@@ -134,7 +134,9 @@ def test_what_streams_has_a_freshness_limit(manifest: dict[str, Any]) -> None:
     }
     assert set(limits) == set(FEEDS)
     limited = {name for name, limit in limits.items() if limit and limit["error_after"]["count"]}
-    assert limited == {"gps_location", "shipment_event", "driver_assignment_event"}
+    assert limited == {
+        "gps_location", "shipment_event", "driver_assignment_event", "driver_activity", "can_frame",
+    }  # fmt: skip
 
 
 def test_no_personal_column_reaches_marts_or_reports(stack: Settings) -> None:

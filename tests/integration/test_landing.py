@@ -222,7 +222,7 @@ def test_parents_are_drained_before_children_so_order_holds(stack: LandingStack)
 
 
 def test_two_workers_share_the_shards(settings: Settings) -> None:
-    stack = LandingStack(settings, shards=3)
+    stack = LandingStack(settings, shards=4)
     first, second = stack.worker("one"), stack.worker("two")
     threads = [threading.Thread(target=w.run) for w in (first, second)]
     for thread in threads:
@@ -233,7 +233,7 @@ def test_two_workers_share_the_shards(settings: Settings) -> None:
         held = dict(
             stack.sql("select owner, count(*) from ops.shard_lease where owner is not null group by 1")
         )
-        if held == {"one": 3, "two": 3}:
+        if held == {"one": 6, "two": 6}:
             break
         time.sleep(0.2)
     stack.put(stack.settings.gps_stream, [gps_line(f"e{i}") for i in range(50)])
@@ -244,7 +244,7 @@ def test_two_workers_share_the_shards(settings: Settings) -> None:
         worker.stop()
     for thread in threads:
         thread.join(30)
-    assert held == {"one": 3, "two": 3}
+    assert held == {"one": 6, "two": 6}
     assert len(set(stack.landed_ids(GPS))) == 50
     assert stack.sql("select count(*) from ops.shard_lease where owner is not null")[0][0] == 0
 
