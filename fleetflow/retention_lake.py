@@ -29,18 +29,22 @@ def drop_days(task: Task) -> Iterator[Action]:
             for day in [found for found in known if found.day < before]:
                 start = datetime(day.day.year, day.day.month, day.day.day, tzinfo=UTC)
                 subject = f"lake.{feed} {day.day.isoformat()}"
-                said, announced = read_books(conn, feed)
+                books = said, announced = read_books(conn, feed)
+                there = sum(found.rows for found in days(lake, feed))
                 row = conn.execute(
-                    "select coalesce(ops.unverified(%(feed)s, %(end)s), ops.held_by(%(feed)s, %(start)s, %(end)s))",
+                    "select coalesce(ops.unverified(%(feed)s, %(end)s), ops.unverified_events(%(feed)s, %(start)s,"
+                    " %(end)s), ops.held_by(%(feed)s, %(start)s, %(end)s))",
                     {"feed": feed, "start": start, "end": start + timedelta(days=1)},
                 ).fetchone()
-                refusal = row[0] if row and row[0] else "a compaction is at work" if announced else None
+                refusal = row[0] if row and row[0] else None
+                if refusal is None and (announced or read_books(conn, feed) != books):
+                    refusal = "a compaction is at work"
                 if refusal:
                     yield task.keep(
                         conn, Action("lake", subject, "refused", refusal, day.rows, day.size_bytes)
                     )
                     continue
-                told = max(sum(found.rows for found in days(lake, feed)) - said, 0)
+                told = max(there - said, 0)
                 done = Action(
                     "lake",
                     subject,

@@ -26,8 +26,8 @@ LATER = TODAY + timedelta(days=1200)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def forget_attempts(filled_stack: ReconcileStack) -> None:
-    filled_stack.execute("truncate ops.reconciliation, ops.verified_through")
+def spend(filled_stack: ReconcileStack) -> None:
+    filled_stack.spent = True
 
 
 @pytest.fixture
