@@ -22,8 +22,6 @@ from fleetflow.monitoring.answers import Answer, Answers, NotMeasured, NotWatche
 from fleetflow.monitoring.model import Reading
 from fleetflow.runtime import client, connect
 from fleetflow.settings import Settings, SettingsError
-from ingestion.cdc.pull import SLOT
-from ingestion.cdc.slot import read_state
 from ingestion.streams.spool import oldest_waiting
 
 TIMEOUT_S = 2.0
@@ -69,6 +67,9 @@ def probe_spool(settings: Settings) -> Answers:
 
 def probe_orders(settings: Settings) -> Answers:
     """Look at the slot in the order database."""
+    from ingestion.cdc.pull import SLOT  # brings numpy: in this thread, while the others wait for answers
+    from ingestion.cdc.slot import read_state
+
     names = ("slot_lag", "slot_retained_wal", "slot_lost")
     try:
         address = settings.orders_cdc_dsn.reveal()
