@@ -109,14 +109,14 @@ def _changed(conn: Connection, feed: str, grain: str, since: datetime) -> list[d
     rows = conn.execute(
         "with late as materialized ("
         "  select date_trunc(%(grain)s, b.first_arrived_at, 'UTC') as window_start, max(b.landed_at) as landed_at"
-        "  from ops.batch as b where b.landed_at > %(since)s and b.feed = %(feed)s and b.source <> 'cdc'"
-        "  and b.landed_at > date_trunc(%(grain)s, b.first_arrived_at, 'UTC') + %(step)s group by 1)"
+        "  from ops.batch as b"
+        "  where b.landed_at > %(since)s and b.feed = %(feed)s and b.source <> 'cdc' group by 1)"
         " select s.window_start from ops.reconciliation_standing as s"
         "  where s.feed = %(feed)s and s.grain = %(grain)s and s.verdict not in ('passed', 'repaired')"
         " union"
         " select l.window_start from late as l join ops.reconciliation_standing as s"
         "  on s.feed = %(feed)s and s.grain = %(grain)s and s.window_start = l.window_start"
         " where l.landed_at > s.checked_at",
-        {"feed": feed, "grain": grain, "since": since, "step": STEPS[grain]},
+        {"feed": feed, "grain": grain, "since": since},
     ).fetchall()
     return [row[0].astimezone(UTC) for row in rows]

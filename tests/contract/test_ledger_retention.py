@@ -214,6 +214,19 @@ def test_a_partner_file_that_lands_days_late_is_counted_before_anything_goes(
     assert drop(conn) is None
 
 
+def test_history_that_has_just_arrived_is_verified_before_its_days_go(conn: psycopg.Connection[Any]) -> None:
+    """Events of long ago lie on days of the lake that are past keeping: their arrival guards them, not the day."""
+    add(conn, 1)
+    conn.execute("update ops.batch set min_event_time = '2015-03-01', max_event_time = '2015-03-31'")
+    spring = (FEED, datetime(2015, 3, 9, tzinfo=UTC), datetime(2015, 3, 10, tzinfo=UTC))
+    guard = "select ops.unverified(%s, %s), ops.unverified_events(%s, %s, %s)"
+    assert conn.execute(guard.encode(), (FEED, spring[2], *spring)).fetchall() == [
+        (None, f"not reconciled: batch 1 of {FEED} is not verified and has events of these days")
+    ]
+    verify(conn)
+    assert conn.execute(guard.encode(), (FEED, spring[2], *spring)).fetchall() == [(None, None)]
+
+
 def test_a_window_that_never_held_stays_due_however_old(conn: psycopg.Connection[Any]) -> None:
     add(conn, 1)
     verify(conn)
