@@ -18,6 +18,11 @@ from fleetflow.tasks import lake
 
 # Without it, and with a start date, a new installation would run for hours before it existed.
 FIRST_ONE_AHEAD = timedelta(0)
+# A try that was killed holds its claim for 60 s: the next one comes after that.
+DEFAULTS = {
+    **orchestration.task_defaults(timeout=timedelta(hours=2), retries=2),
+    "retry_delay": timedelta(seconds=90),
+}
 
 
 @dag(
@@ -28,7 +33,7 @@ FIRST_ONE_AHEAD = timedelta(0)
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=4),
     tags=["maintain", "lake", "hourly"],
-    default_args=orchestration.task_defaults(timeout=timedelta(hours=2), retries=2),
+    default_args=DEFAULTS,
     params={
         "maintain": Param(
             False, type="boolean", description="Maintain the tables in this run, whatever the hour."
@@ -38,7 +43,10 @@ FIRST_ONE_AHEAD = timedelta(0)
 def maintain_lake() -> None:
     @task
     def compact() -> dict[str, Any]:
-        return lake.compact_lake()
+        report = lake.compact_lake()
+        if report is None:
+            raise AirflowSkipException("another compaction is at work, and takes what waits")
+        return report
 
     @task
     def maintain() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Drop what is past keeping, every day at 06:30 UTC: raw objects, landing's days, the lake's days, marts rows, notes.
+"""Drop what is past keeping, every day at 06:30 UTC: raw objects, days of landing, lake and ledger, marts rows, notes.
 
 Nothing goes that is not reconciled, not transformed, not in the lake or under legal hold; what is refused is kept with
 its reason in `ops.retention_action`.
@@ -15,7 +15,7 @@ from airflow.sdk import CronTriggerTimetable, dag, task
 from fleetflow import orchestration
 from fleetflow.tasks import retention
 
-AREAS = ("landing", "raw", "lake", "marts", "ledger")
+AREAS = ("landing", "raw", "lake", "marts", "rejects", "batches", "ledger")
 # Without it, and with a start date, a new installation would run for the day before it existed.
 FIRST_ONE_AHEAD = timedelta(0)
 

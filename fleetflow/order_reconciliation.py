@@ -10,11 +10,21 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 from psycopg import IsolationLevel
 
-from fleetflow.reconciliation import alone, ignore
+from fleetflow.reconciliation import Step, alone, ignore
 from fleetflow.reconciliation_repair import Repairs
 from fleetflow.runtime import connect
 from fleetflow.settings import Settings
-from quality.reconcile import Attempt, Cause, Counted, Difference, advance, judge, newest, record
+from quality.reconcile import (
+    Attempt,
+    Cause,
+    CouldNotCount,
+    Counted,
+    Difference,
+    judge,
+    newest,
+    record,
+    stand_at,
+)
 from quality.reconcile import orders as tables
 from quality.reconcile.windows import floor
 
@@ -30,11 +40,14 @@ def reconcile_orders(
     repair: bool = True,
     now: datetime | None = None,
     wait_s: float = 0.0,
+    step: Step = ignore,
 ) -> Attempt:
     """Count the order database, wait until the mirror has applied all of it, compare, queue what is stale, record.
 
-    Kept under the day before `now`. Without `pull` the mirror must be brought up to date by somebody else within two
-    minutes; what it has not applied by then is not counted.
+    Kept under the day before `now`. All of it is looked at each time, so what holds now holds for every day before,
+    also for nights on which nobody looked. Without `pull` the mirror must be brought up to date by somebody else
+    within two minutes; what it has not applied by then is not counted. `step` is called after each step, for tests
+    that end the process there.
 
     Raises:
         UserError: another reconciliation is running.
@@ -42,17 +55,22 @@ def reconcile_orders(
     """
     end = floor(now or datetime.now(UTC), "day")
     window = tables.orders_window(end - timedelta(days=1), end)
-    with alone(settings, wait_s) as loader, Repairs(settings, ignore) as repairs:
+    with alone(settings, wait_s) as loader, Repairs(settings, step) as repairs:
         earlier = newest(loader, window)
         counted = _count(settings, window_of=Counted(window, datetime.now(UTC)), pull=pull)
+        step("counted")
         attempt = judge(counted, earlier)
         planned = repairs.plan(counted.differences) if repair else ()
         if planned:
             done = repairs.make(planned)
+            step("queued")
             attempt = judge(counted, earlier, done)
         number = record(loader, attempt)
-        with loader.transaction():
-            advance(loader, window.feed, window.grain)
+        step("recorded")
+        if attempt.verdict.holds:
+            with loader.transaction():
+                stand_at(loader, window)
+        step("advanced")
     return replace(attempt, number=number)
 
 
@@ -64,13 +82,17 @@ def _count(settings: Settings, window_of: Counted, *, pull: bool) -> Counted:
             orders.rollback()
             orders.isolation_level = IsolationLevel.REPEATABLE_READ
             first = {entity: tables.count_orders(orders, entity, lsn) for entity in tables.ENTITY_KEYS}
-            if not _mirror_reaches(settings, lsn, pull=pull):
-                words = f"the mirror has not applied the order database up to {lsn}"
+            # What was committed between the first look at the log and the snapshot is counted: the mirror must have it.
+            counted_to = tables.read_lsn(orders)
+            if not _mirror_reaches(settings, counted_to, pull=pull):
+                words = f"the mirror has not applied the order database up to {counted_to}"
                 counted.differences.append(Difference("order database", Cause.NOT_COUNTED, words))
                 return counted
             with connect(settings.dsn("ops")) as warehouse:
                 warehouse.isolation_level = IsolationLevel.REPEATABLE_READ
                 _compare(orders, warehouse, counted, first)
+    except CouldNotCount as fault:
+        counted.differences.append(Difference("order database", Cause.NOT_COUNTED, str(fault)))
     except psycopg.Error as fault:
         words = f"could not count the order database: {str(fault).splitlines()[0]}"
         counted.differences.append(Difference("order database", Cause.NOT_COUNTED, words))

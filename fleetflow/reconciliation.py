@@ -40,6 +40,7 @@ from quality.reconcile import (
     newest,
     read_sent_windows,
     record,
+    settled_moment,
 )
 
 LOCK = "fleetflow.reconciliation"
@@ -176,8 +177,10 @@ class _Reconciler:
 
     def _count_once(self, window: Window) -> Counted:
         with connect(self._settings.dsn("ops")) as conn:
+            at = settled_moment(conn)
+            conn.rollback()
             conn.isolation_level = IsolationLevel.REPEATABLE_READ
-            return count_window(conn, window, self._arms)
+            return count_window(conn, window, self._arms, at)
 
     def _await_run(self, at: datetime) -> bool:
         """Wait for the run that was writing the marts at a moment; return whether there was one."""

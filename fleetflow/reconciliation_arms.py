@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import botocore.exceptions
@@ -15,6 +14,7 @@ from ingestion.landing.rebuild import frontier
 from ingestion.landing.shard_source import list_shards
 from quality.reconcile.lake import LakeCount, read_books
 from quality.reconcile.model import CouldNotCount
+from quality.reconcile.objects import Listed
 from quality.reconcile.stream import Unlanded
 
 _TRIES = 5
@@ -28,8 +28,8 @@ class RawBucket:
         self._s3 = client(settings, "s3")
         self._files = raw_filesystem(settings)
 
-    def listing(self, prefix: str) -> Mapping[str, tuple[int, datetime]]:
-        """Return size and time of change of each object below a prefix, by key.
+    def listing(self, prefix: str) -> Mapping[str, Listed]:
+        """Return size, time of change and tag of each object below a prefix, by key.
 
         Raises:
             CouldNotCount: the bucket cannot be listed.
@@ -40,7 +40,7 @@ class RawBucket:
                 Bucket=self._bucket, Prefix=prefix
             ):
                 for entry in page.get("Contents", []):
-                    found[entry["Key"]] = (int(entry["Size"]), entry["LastModified"])
+                    found[entry["Key"]] = Listed(int(entry["Size"]), entry["LastModified"], entry["ETag"])
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as fault:
             raise CouldNotCount(f"could not list s3://{self._bucket}/{prefix}: {fault}") from fault
         return found

@@ -1,4 +1,4 @@
-"""Drops what is past keeping: raw objects, landing's days, the lake's days, marts rows, and the ledger's own notes.
+"""Drops what is past keeping: raw objects, landing's days, the lake's days, marts rows, and the ledger's own days.
 
 Nothing goes that is not reconciled, not transformed, (a raw object) not in the lake, or under legal hold; what was
 refused is kept in `ops.retention_action` with its reason, like what was dropped. Safe to repeat and to kill: each step
@@ -16,23 +16,38 @@ from fleetflow.faults import UserError
 from fleetflow.runtime import Connection, connect
 from fleetflow.settings import Settings
 
-AREAS = ("landing", "raw", "lake", "marts", "ledger")
+AREAS = ("landing", "raw", "lake", "marts", "rejects", "batches", "ledger")
 
 Step = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Policy:
-    """How many days each area is kept; `ledger` is check results, alerts and CDC pulls.
+    """How many days each area is kept.
 
-    The ledger of batches, cuts, rejects, reconciliations and retention's actions account for what was: they are kept.
+    `rejects` hold raw bytes and are kept as long as raw objects. `batches` is the ledger of what landed with the chain
+    of cuts; it outlives what it accounts for, and its sums stay in `ops.batch_total`. `ledger` is check results, alerts
+    and CDC pulls. Reconciliations and retention's actions are kept.
+
+    Raises:
+        ValueError: batches would go before what they account for.
     """
 
     landing: int = 7
     raw: int = 180
     lake: int = 1096
     marts: int = 1096
+    rejects: int = 180
+    batches: int = 400
     ledger: int = 400
+
+    def __post_init__(self) -> None:
+        """Hold the order in which the areas go."""
+        if self.batches < max(self.landing, self.raw, self.rejects):
+            raise ValueError(
+                f"batches are kept {self.batches} days: landing ({self.landing}), raw objects ({self.raw}) and rejects"
+                f" ({self.rejects}) may not be kept longer, for the batches account for them"
+            )
 
     def before(self, area: str, as_of: date) -> date:
         """Return the first day of an area that is kept."""
@@ -99,7 +114,7 @@ def run_retention(
         UserError: another retention is running.
         psycopg.Error, botocore.exceptions.ClientError, OSError: a store refuses; what was done before stands.
     """
-    from fleetflow import retention_lake, retention_landing, retention_marts, retention_raw
+    from fleetflow import retention_lake, retention_landing, retention_ledger, retention_marts, retention_raw
 
     task = Task(settings, policy or Policy(), as_of or datetime.now(UTC).date(), dry_run, step)
     works: dict[str, Callable[[Task], Iterator[Action]]] = {
@@ -107,7 +122,9 @@ def run_retention(
         "raw": retention_raw.drop_objects,
         "lake": retention_lake.drop_days,
         "marts": retention_marts.drop_shipments,
-        "ledger": retention_landing.drop_notes,
+        "rejects": retention_ledger.drop_rejects,
+        "batches": retention_ledger.drop_batches,
+        "ledger": retention_ledger.drop_notes,
     }
     with connect(settings.dsn("loader"), autocommit=True) as conn:
         row = conn.execute(

@@ -1,4 +1,4 @@
-"""Retention in the warehouse: landing's daily partitions, and what the ledger keeps about itself."""
+"""Retention in the warehouse: landing's daily partitions."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from collections.abc import Iterator
 
 from fleetflow.retention import Action, Task
 from fleetflow.runtime import connect
-
-NOTES = ("check_result", "alert", "cdc_pull")
-CHUNK_ROWS = 10_000
 
 
 def drop_days(task: Task) -> Iterator[Action]:
@@ -34,24 +31,3 @@ def drop_days(task: Task) -> Iterator[Action]:
             task.step("landing day done")
             if row is not None:
                 yield Action("landing", subject, *row)
-
-
-def drop_notes(task: Task) -> Iterator[Action]:
-    """Delete old check results, alerts, and CDC pulls, in chunks."""
-    before = task.before("ledger")
-    with connect(task.settings.dsn("loader"), autocommit=True) as conn:
-        for table in NOTES:
-            if task.dry_run:
-                continue
-            total = 0
-            while True:
-                row = conn.execute(
-                    "select ops.expire_rows(%s, %s, %s)", (table, before, CHUNK_ROWS)
-                ).fetchone()
-                assert row is not None
-                total += row[0]
-                task.step("notes chunk")
-                if row[0] < CHUNK_ROWS:
-                    break
-            if total:
-                yield task.keep(conn, Action("ledger", f"ops.{table}", "dropped", "past its days", total))

@@ -59,7 +59,7 @@ def drop_shipments(task: Task) -> Iterator[Action]:
             return
         refusal = conn.execute(
             "select coalesce(ops.untransformed(%(feed)s, '-infinity', %(before)s),"
-            " ops.unverified(%(feed)s, %(before)s))",
+            " ops.unverified(%(feed)s, %(before)s), ops.unverified_events(%(feed)s, '-infinity', %(before)s))",
             {"feed": FEED, "before": before},
         ).fetchone()
         conn.execute("create temporary table ended (tenant_id text, shipment_id text, hold_id bigint)")

@@ -44,8 +44,7 @@ def drop_objects(task: Task) -> Iterator[Action]:
 
 def _drop_day(task: Task, conn: Connection, s3: Any, feed: str, day: date) -> Iterator[Action]:
     prefix = _prefix(feed, day)
-    listed = list(_objects(s3, task.settings.raw_bucket, prefix))
-    size = sum(entry["Size"] for entry in listed)
+    size = sum(entry["Size"] for page in _pages(s3, task.settings.raw_bucket, prefix) for entry in page)
     refusal = refuse(conn, feed, day)
     if refusal is not None:
         yield task.keep(conn, Action("raw", prefix, "refused", refusal, None, size))
@@ -70,11 +69,10 @@ def _drop_day(task: Task, conn: Connection, s3: Any, feed: str, day: date) -> It
         )
         done = task.keep(conn, done)
     task.step("raw marked")
-    keys = [{"Key": entry["Key"]} for entry in listed]
-    for first in range(0, len(keys), _PER_CALL):
+    for page in _pages(s3, task.settings.raw_bucket, prefix):
         answer = s3.delete_objects(
             Bucket=task.settings.raw_bucket,
-            Delete={"Objects": keys[first : first + _PER_CALL], "Quiet": True},
+            Delete={"Objects": [{"Key": entry["Key"]} for entry in page], "Quiet": True},
         )
         task.step("raw deleted")
         if answer.get("Errors"):
@@ -89,7 +87,7 @@ def refuse(conn: Connection, feed: str, day: date) -> str | None:
     values = _values(feed, day)
     row = conn.execute(
         "select coalesce(ops.untransformed(%(feed)s, %(start)s, %(end)s), ops.unverified(%(feed)s, %(end)s),"
-        " ops.held_by(%(feed)s, %(start)s, %(end)s))",
+        " ops.uncounted(%(feed)s, %(start)s, %(end)s), ops.held_by(%(feed)s, %(start)s, %(end)s))",
         values,
     ).fetchone()
     if row and row[0]:
@@ -115,6 +113,11 @@ def _days(s3: Any, bucket: str, feed: str) -> list[date]:
     return sorted(date.fromisoformat(m.group(1)) for prefix in prefixes if (m := _DAY.search(prefix)))
 
 
-def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        yield from page.get("Contents", [])
+def _pages(s3: Any, bucket: str, prefix: str) -> Iterator[list[dict[str, Any]]]:
+    """The objects below a prefix, a call's worth at a time: a day has more than should be held."""
+    options = {"PageSize": _PER_CALL}
+    for page in s3.get_paginator("list_objects_v2").paginate(
+        Bucket=bucket, Prefix=prefix, PaginationConfig=options
+    ):
+        if contents := page.get("Contents"):
+            yield contents

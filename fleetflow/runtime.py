@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import boto3
 import psycopg
-from botocore.config import Config
 
 from fleetflow.settings import Settings
 
@@ -26,6 +24,9 @@ def connect(dsn: str, *, autocommit: bool = False, timeout_s: float = 10) -> Con
 
 def client(settings: Settings, service: str, *, max_attempts: int = 5) -> Any:
     """Return a boto3 client for the place that the settings name: the stand-in or AWS."""
+    import boto3  # what needs no AWS starts a second earlier
+    from botocore.config import Config
+
     config = Config(
         retries={"mode": "standard", "max_attempts": max_attempts},
         connect_timeout=5,

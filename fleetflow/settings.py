@@ -79,6 +79,7 @@ class Settings:
     lake_bucket: str = "fleetflow-lake"
     lake_catalog: str = "sql"
     lake_snapshot_days: float = 7.0
+    airflow_metadata_uri: Secret | None = None
     sftp_url: str | None = None
     sftp_key: Secret | None = None
     sftp_known_hosts: str | None = None
@@ -168,6 +169,7 @@ def load_settings(home: Path | None = None, env: Mapping[str, str] | None = None
         report_bucket=reader.text("REPORT_BUCKET", "fleetflow-reports"),
         alert_topic_arn=values.get("FLEETFLOW_ALERT_TOPIC_ARN") or None,
         pseudonym_key=Secret(reader.text("PSEUDONYM_KEY", "")),
+        airflow_metadata_uri=Secret(uri) if (uri := reader.text("AIRFLOW_METADATA_URI", "")) else None,
         flush_rows=int(reader.number("FLUSH_ROWS", 25_000, low=1)),
         flush_bytes=int(reader.number("FLUSH_BYTES", 32 << 20, low=1)),
         flush_seconds=reader.number("FLUSH_SECONDS", 3.0, low=0.05),

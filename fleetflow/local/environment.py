@@ -122,6 +122,9 @@ def _rest(state: State) -> dict[str, str]:
         values["FLEETFLOW_AIRFLOW_URL"] = airflow.address(port)
         values["FLEETFLOW_AIRFLOW_USER"] = airflow.USER
         values["FLEETFLOW_AIRFLOW_PASSWORD"] = state.secret("airflow_admin")
+        values["FLEETFLOW_AIRFLOW_METADATA_URI"] = databases.uri(
+            state.ports["postgres"], state.secret, "airflow", "airflow"
+        )
     if port := state.ports.get("worker"):
         values["FLEETFLOW_WORKER_METRICS_URL"] = worker.metrics(port)
     return values

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from fleetflow.monitoring.answers import Answers, NotMeasured, NotWatched, in_words
+from fleetflow.monitoring.answers import Answer, Answers, NotMeasured, NotWatched, in_words
 from fleetflow.monitoring.model import Reading
 from fleetflow.settings import Settings
 
 COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 TIMEOUT_S = 2.0
-_DAG_SIGNALS = ("dag_failing", "dag_late", "dag_paused")
+_DAG_SIGNALS = ("dag_failing", "dag_broken", "dag_late", "dag_paused")
+_PAGE = 100  # Airflow gives no more at a time, whatever is asked for
 _UNSET = NotWatched("FLEETFLOW_AIRFLOW_URL is not set")
 _FAULTS = (urllib.error.URLError, OSError, ValueError, KeyError)
 
@@ -39,15 +40,14 @@ def _component(name: str, health: Mapping[str, Any]) -> Reading:
 
 
 def probe_dags(settings: Settings) -> Answers:
-    """Find DAGs that fail, are paused, or did not start when they should have."""
+    """Find DAGs that fail, are paused, or did not start when they should have, and files that make none."""
     base = settings.environment.get("FLEETFLOW_AIRFLOW_URL")
     if not base:
         return dict.fromkeys(_DAG_SIGNALS, _UNSET)
     try:
         token = _login(settings, base)
-        dags = _call(f"{base}/api/v2/dags?limit=200", token)["dags"]
-        query = urllib.parse.urlencode({"limit": 200, "last_dag_run_state": "failed"})
-        failed = [dag["dag_id"] for dag in _call(f"{base}/api/v2/dags?{query}", token)["dags"]]
+        dags = _pages(base, token, "dags", "dags")
+        failed = [dag["dag_id"] for dag in _pages(base, token, "dags", "dags", last_dag_run_state="failed")]
         failing = tuple(_failures(base, token, dag_id) for dag_id in failed)
     except _FAULTS as fault:
         silent = NotMeasured(f"Airflow's API: {in_words(fault)}", because="airflow_unhealthy")
@@ -55,9 +55,36 @@ def probe_dags(settings: Settings) -> Answers:
     quiet = tuple(Reading((dag["dag_id"],), 0) for dag in dags if dag["dag_id"] not in failed)
     return {
         "dag_failing": (*failing, *quiet),
+        "dag_broken": _import_errors(base, token),
         "dag_late": tuple(_overdue(dag) for dag in dags if not dag["is_paused"]),
         "dag_paused": tuple(Reading((dag["dag_id"],), float(dag["is_paused"])) for dag in dags),
     }
+
+
+def _pages(base: str, token: str | None, path: str, key: str, **query: str) -> list[dict[str, Any]]:
+    """Return all entries of a list, page by page."""
+    found: list[dict[str, Any]] = []
+    while True:
+        words = urllib.parse.urlencode({"limit": _PAGE, "offset": len(found), **query})
+        page = _call(f"{base}/api/v2/{path}?{words}", token)
+        found += page[key]
+        if not page[key] or len(found) >= page["total_entries"]:
+            return found
+
+
+def _import_errors(base: str, token: str | None) -> Answer:
+    """List the files that make no DAG; a role that may not see them keeps nobody from the DAGs."""
+    try:
+        return tuple(map(_broken, _pages(base, token, "importErrors", "import_errors")))
+    except _FAULTS as fault:
+        return NotMeasured(f"Airflow's API: {in_words(fault)}")
+
+
+def _broken(error: Mapping[str, Any]) -> Reading:
+    """Name the file and the last line of its traceback, which says what is wrong."""
+    lines = str(error.get("stack_trace") or "").strip().splitlines()
+    since = _moment(error.get("timestamp"))
+    return Reading((str(error["filename"]),), 1, since, lines[-1] if lines else "no traceback")
 
 
 def _failures(base: str, token: str | None, dag_id: str) -> Reading:

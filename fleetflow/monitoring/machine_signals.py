@@ -136,6 +136,17 @@ PLATFORM = (
         resolve_s=300,
     ),
     Signal(
+        "dag_broken",
+        Area.PLATFORM,
+        "1 for each file of DAGs that Airflow cannot import",
+        Unit.STATE,
+        ("file",),
+        (Level("error", 0),),
+        60,
+        "Airflow cannot import {file}, its DAGs do not run or run as they were: {detail}",
+        probe="dags",
+    ),
+    Signal(
         "dag_late",
         Area.PLATFORM,
         "How long a DAG's next run is overdue",

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from fleetflow.monitoring.answers import Answer, Answers, NotMeasured, NotWatched, in_words
 from fleetflow.monitoring.model import Look, Measured, Reading, Signal
-from fleetflow.monitoring.probes import PROBES, SILENCE, TIMEOUT_S
+from fleetflow.monitoring.probes import PROBES, SILENCE, TIMEOUT_S, load
 from fleetflow.monitoring.signals import SIGNALS
 from fleetflow.runtime import Connection, connect
 from fleetflow.settings import Settings, SettingsError
@@ -31,7 +31,8 @@ log = logging.getLogger("fleetflow.monitoring")
 
 
 def take_look(settings: Settings, *, deadline_s: float = DEADLINE_S) -> Look:
-    """Measure every signal once; seconds at most the deadline and a little."""
+    """Measure every signal once; seconds at most the deadline and a little, after what the first look loads."""
+    load(settings)
     started, at = time.monotonic(), datetime.now(UTC)
     probing = _Probing(settings)
     answers: dict[str, Answer] = {}

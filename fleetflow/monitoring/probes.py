@@ -6,11 +6,13 @@ reading of the signal that says so, never an exception.
 
 from __future__ import annotations
 
+import importlib
 import re
 import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -22,8 +24,6 @@ from fleetflow.monitoring.answers import Answer, Answers, NotMeasured, NotWatche
 from fleetflow.monitoring.model import Reading
 from fleetflow.runtime import client, connect
 from fleetflow.settings import Settings, SettingsError
-from ingestion.cdc.pull import SLOT
-from ingestion.cdc.slot import read_state
 from ingestion.streams.spool import oldest_waiting
 
 TIMEOUT_S = 2.0
@@ -32,6 +32,18 @@ _SLOT_FAULTS = {
     "lost": "was invalidated: the log it needs is dropped, a new snapshot has to compare",
     "unreserved": "is about to lose the log it needs",
 }
+
+
+def load(settings: Settings) -> None:
+    """Import what the probes need, and read the services' models: on a busy machine that alone takes seconds.
+
+    Done before the clock starts, or our own slowness would count as somebody's silence. Once a process.
+    """
+    with suppress(botocore.exceptions.BotoCoreError, ValueError):  # the probe meets it again, and says so
+        for service in ("kinesis", "s3", "sns"):
+            client(settings, service, max_attempts=1)
+    if "orders_cdc" in settings.orders:
+        importlib.import_module("ingestion.cdc.pull")
 
 
 def probe_disk(settings: Settings) -> Answers:
@@ -69,6 +81,9 @@ def probe_spool(settings: Settings) -> Answers:
 
 def probe_orders(settings: Settings) -> Answers:
     """Look at the slot in the order database."""
+    from ingestion.cdc.pull import SLOT  # brings numpy, which nobody needs who has no order database
+    from ingestion.cdc.slot import read_state
+
     names = ("slot_lag", "slot_retained_wal", "slot_lost")
     try:
         address = settings.orders_cdc_dsn.reveal()

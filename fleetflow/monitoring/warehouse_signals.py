@@ -112,7 +112,7 @@ QUALITY = (
     Signal(
         "reconciliation_open",
         Area.QUALITY,
-        "Windows of the last 7 days whose newest reconciliation differs, or could not count",
+        "Windows of the last 180 days whose newest reconciliation differs, or could not count",
         Unit.WINDOWS,
         ("feed", "grain"),
         (Level("error", 0),),
@@ -123,7 +123,7 @@ QUALITY = (
             select distinct on (r.feed, r.grain, r.window_start)
                 r.feed, r.grain, r.window_start, r.verdict, r.checked_at
             from ops.reconciliation as r
-            where r.window_start > clock_timestamp() - interval '7 days'
+            where r.window_start > clock_timestamp() - interval '180 days'
             order by r.feed, r.grain, r.window_start, r.attempt desc
         )
         select n.feed, n.grain, count(*) as value, min(n.checked_at) as since,

@@ -17,8 +17,8 @@ class UnreadableBatchesError(RuntimeError):
     """Raw objects of some batches could not be read; the message names each. Everything else went in."""
 
 
-def compact_lake() -> Report:
-    """Take what waits into the lake; nothing where another compaction is at work.
+def compact_lake() -> Report | None:
+    """Take what waits into the lake; None where another compaction was at work all the while, and takes it.
 
     Raises:
         UnreadableBatchesError: some batches stay out of the lake until their objects are there again.
@@ -39,6 +39,8 @@ def compact_lake() -> Report:
                 left_out |= {one.batch.batch_id: one.reason for one in result.left_out}
     except PipelineBusyError as busy:
         log.info("%s", busy)
+        if not feeds:
+            return None
     if left_out:
         named = "; ".join(f"batch {batch}: {reason}" for batch, reason in sorted(left_out.items())[:20])
         raise UnreadableBatchesError(f"{len(left_out)} batches stay out of the lake: {named}")

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from quality.reconcile.count import Arms, count_window
 from quality.reconcile.judge import judge
+from quality.reconcile.ledger import settled_moment
 from quality.reconcile.model import (
     Attempt,
     Cause,
+    CouldNotCount,
     Counted,
     Difference,
     Mend,
@@ -19,7 +21,7 @@ from quality.reconcile.model import (
     Verdict,
     Window,
 )
-from quality.reconcile.record import advance, newest, record
+from quality.reconcile.record import advance, newest, record, stand_at
 from quality.reconcile.sent import Sent, SentWindow, read_sent, read_sent_windows
 from quality.reconcile.whole import FeedReconciliation, reconcile
 from quality.reconcile.windows import due_windows
@@ -28,6 +30,7 @@ __all__ = [
     "Arms",
     "Attempt",
     "Cause",
+    "CouldNotCount",
     "Counted",
     "Difference",
     "FeedReconciliation",
@@ -46,4 +49,6 @@ __all__ = [
     "read_sent_windows",
     "reconcile",
     "record",
+    "settled_moment",
+    "stand_at",
 ]

@@ -1,9 +1,10 @@
-"""Counts every arm of a window under one snapshot."""
+"""Counts every arm of a window: those in the warehouse under one snapshot, then the objects and the lake."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from quality.reconcile import lake, ledger, marts, stream
 from quality.reconcile.model import Cause, Connection, Counted, Difference, Mend, Window
@@ -21,16 +22,23 @@ class Arms:
     sent: Sequence[SentWindow] = ()
 
 
-def count_window(conn: Connection, window: Window, arms: Arms) -> Counted:
+def count_window(conn: Connection, window: Window, arms: Arms, at: datetime) -> Counted:
     """Count a window.
 
     The connection must be in a repeatable-read transaction, as a role that reads `ops`, `landing`, `intermediate` and
-    `marts` of every tenant. Whatever cannot be counted is a difference of its own.
+    `marts` of every tenant; it is ended before raw objects are read, for who drops or makes a partition waits for it,
+    and who lands for them. Whatever cannot be counted is a difference of its own.
+
+    Args:
+        conn: the warehouse.
+        window: what to count.
+        arms: the arms outside.
+        at: a moment from before the transaction, before which nothing is written any more (`ledger.settled_moment`).
 
     Raises:
         psycopg.Error: the warehouse cannot be read.
     """
-    counted = Counted(window, ledger.snapshot_moment(conn))
+    counted = Counted(window, at)
     ledger.count_ledger(conn, counted)
     ledger.count_landing(conn, counted)
     ledger.count_rejects(conn, counted)
@@ -40,10 +48,11 @@ def count_window(conn: Connection, window: Window, arms: Arms) -> Counted:
     stream.count_chain(conn, counted)
     stream.count_overlaps(conn, counted)
     stream.count_sender(conn, counted, arms.sent)
-    count_objects(conn, counted, arms.raw)
     lake.count_lake_commits(conn, counted)
-    lake.count_lake(counted, arms.count_lake)
     marts.count_marts(conn, counted)
+    conn.commit()
+    count_objects(conn, counted, arms.raw)
+    lake.count_lake(counted, arms.count_lake)
     counted.differences = _without_arms(counted.differences)
     return counted
 

@@ -32,4 +32,5 @@ def judge(counted: Counted, earlier: Attempt | None, done: tuple[str, ...] = ())
         tuple(counted.differences),
         tuple(counted.notes),
         repairs,
+        objects_digest=counted.objects_digest,
     )

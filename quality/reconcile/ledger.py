@@ -57,7 +57,7 @@ def count_landing(conn: Connection, counted: Counted) -> None:
     if bounds[0] is None and window.grain == "hour":
         counted.counts["landing_rows"] = 0
         return
-    days = _dropped_days(conn, window)
+    days = _dropped_days(conn, window, "landing")
     rows = conn.execute(_landing_statement(window, bounds), {**values(window), "dropped": days}).fetchall()
     counted.counts["landing_rows"] = sum(row[3] for row in rows)
     gone = 0
@@ -117,13 +117,14 @@ def _rows_differ(
     return Difference("landing", Cause.MISSING, words, accepted - found, mend, batch_id)
 
 
-def _dropped_days(conn: Connection, window: Window) -> list[Any]:
+def _dropped_days(conn: Connection, window: Window, area: str) -> list[Any]:
+    """The days of a feed that retention has dropped from `landing` or from the `rejects`, by its own ledger."""
     return [
         row[0]
         for row in conn.execute(
             "select to_date(right(subject, 8), 'YYYYMMDD') from ops.retention_action"
-            " where area = 'landing' and action = 'dropped' and subject like %s",
-            (f"landing.{window.feed}\\_________",),
+            " where area = %s and action = 'dropped' and subject like %s",
+            (area, f"{area}.{window.feed}\\_________"),
         ).fetchall()
     ]
 
@@ -137,8 +138,13 @@ def count_rejects(conn: Connection, counted: Counted) -> None:
         "  coalesce(k.rows, 0)"
         " from ops.batch as b left join kept as k using (batch_id)"
         " where b.feed = %(feed)s and b.source <> 'cdc' and b.first_arrived_at >= %(start)s"
-        " and b.first_arrived_at < %(end)s and (b.rejected > 0 or k.rows > 0)",
-        {**values(counted.window), "kept": KEPT_OF_A_FILE},
+        " and b.first_arrived_at < %(end)s and (b.rejected > 0 or k.rows > 0)"
+        " and not (k.rows is null and (b.first_arrived_at at time zone 'UTC')::date = any(%(dropped)s::date[]))",
+        {
+            **values(counted.window),
+            "kept": KEPT_OF_A_FILE,
+            "dropped": _dropped_days(conn, counted.window, "rejects"),
+        },
     ).fetchall()
     counted.counts["rejects"] = sum(row[2] for row in rows)
     for batch_id, rejected, kept in rows:
@@ -159,7 +165,8 @@ def count_partner_files(conn: Connection, counted: Counted) -> None:
         " from ops.partner_file as f left join lateral ("
         "  select sum(b.accepted)::bigint as accepted, sum(b.rejected)::bigint as rejected"
         "  from ops.batch as b where b.partner_file_id = f.file_id and b.source = 'partner') as s on true"
-        " where f.state = 'loaded' and f.feed = %(feed)s and (coalesce(f.accepted, 0) <> coalesce(s.accepted, 0)"
+        " where f.state = 'loaded' and f.feed = %(feed)s and f.batches_expired_at is null"
+        "  and (coalesce(f.accepted, 0) <> coalesce(s.accepted, 0)"
         "  or coalesce(f.rejected, 0) <> coalesce(s.rejected, 0))"
         " and (f.ended_at >= %(start)s and f.ended_at < %(end)s or exists (select" + _BATCHES + ""
         "  and b.partner_file_id = f.file_id))",
@@ -225,9 +232,16 @@ def _judge_pipeline(counted: Counted, pipeline: str, rows: list[tuple[Any, ...]]
             )
 
 
-def snapshot_moment(conn: Connection) -> datetime:
-    """Return the moment of the transaction whose snapshot is counted."""
-    row = conn.execute("select now()").fetchone()
+def settled_moment(conn: Connection) -> datetime:
+    """Return a moment before which nothing is written any more; ask before the snapshot that is counted.
+
+    A batch is stamped when it is entered and seen when it is committed: what the snapshot does not see was entered by a
+    transaction that was open when this was asked, or began after. As a role that sees other roles' transactions.
+    """
+    row = conn.execute(
+        "select least(clock_timestamp(), (select min(a.xact_start) from pg_stat_activity as a"
+        " where a.backend_xid is not null and a.datname = current_database() and a.pid <> pg_backend_pid()))"
+    ).fetchone()
     assert row is not None
     at: datetime = row[0]
     return at

@@ -48,6 +48,11 @@ def count_marts(conn: Connection, counted: Counted) -> None:
                 )
             )
         return
+    if counted.counts.get("landing_rows_dropped"):
+        counted.counts["marts_rows"] = (
+            None  # the events are looked up by landing's rows, and these are past keeping
+        )
+        return
     bounds = conn.execute(_BOUNDS, values(window)).fetchone()
     assert bounds is not None
     if bounds[0] is None:

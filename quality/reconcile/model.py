@@ -112,13 +112,17 @@ class Note:
 
 @dataclass
 class Counted:
-    """What every arm of a window says; `counts` by arm, None where an arm has nothing to say or is past keeping."""
+    """What every arm of a window says; `counts` by arm, None where an arm has nothing to say or is past keeping.
+
+    `at`: what was entered before it is counted. `objects_digest`: of an hour's raw objects, where all are right.
+    """
 
     window: Window
     at: datetime
     counts: dict[str, int | None] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    objects_digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,7 @@ class Attempt:
     notes: tuple[Note, ...] = ()
     repairs: tuple[str, ...] = ()
     number: int = 0
+    objects_digest: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The attempt as plain values."""

@@ -15,7 +15,7 @@ from typing import Any
 from psycopg import sql
 
 from quality.reconcile.ledger import SHOWN
-from quality.reconcile.model import Cause, Connection, Counted, Difference, Mend, Note, Window
+from quality.reconcile.model import Cause, Connection, CouldNotCount, Counted, Difference, Mend, Note, Window
 
 ENTITY_KEYS = {
     "sites": "site_id",
@@ -35,7 +35,8 @@ _MEASURES: Mapping[str, Sequence[tuple[str, str]]] = {
     ),
 }
 """What is counted and summed of an entity in each tenant and status, promises in seconds since 1970."""
-_SAMPLE = 100_000
+MOST_CHANGED = 500_000
+"""So many keys may change while an entity is counted; of more it cannot be told apart what is missing."""
 
 Sums = dict[tuple[str, ...], tuple[Any, ...]]
 
@@ -50,7 +51,10 @@ class OrdersCount:
 
 
 def read_lsn(orders: Connection) -> str:
-    """Return how far the order database's log is on disk; ask before the snapshot that is counted."""
+    """Return how far the order database's log is on disk.
+
+    Asked before the snapshot that is counted it bounds what the snapshot surely holds, asked after it what it may hold.
+    """
     row = orders.execute("select pg_current_wal_flush_lsn()::text").fetchone()
     assert row is not None
     return str(row[0])
@@ -63,16 +67,31 @@ def count_orders(orders: Connection, entity: str, lsn: str, without: Sequence[st
 
 
 def changed_since(warehouse: Connection, entity: str, lsn: str) -> list[str]:
-    """Return the keys that the mirror has changed since a moment of the order database's log."""
+    """Return the keys that the mirror has changed since a moment of the order database's log.
+
+    Raises:
+        CouldNotCount: more have changed than can be left out.
+    """
     key = sql.Identifier(ENTITY_KEYS[entity])
     rows = warehouse.execute(
         sql.SQL(
-            "select distinct {key} from {table} where _lsn > %s::pg_lsn and batch_id >= (select min(b.batch_id)"
-            " from ops.batch as b where b.source = 'cdc' and b.landed_at > now() - interval '6 hours') limit {limit}"
-        ).format(key=key, table=sql.Identifier("source", f"{entity}_history"), limit=sql.Literal(_SAMPLE)),
+            "select distinct {key}, _op = 't' from {table} where _lsn > %s::pg_lsn and batch_id >= ("
+            " select min(b.batch_id) from ops.batch as b"
+            " where b.source = 'cdc' and b.landed_at > now() - interval '6 hours') limit {limit}"
+        ).format(
+            key=key,
+            table=sql.Identifier("source", f"{entity}_history"),
+            limit=sql.Literal(MOST_CHANGED + 1),
+        ),
         (lsn,),
     ).fetchall()
-    return [row[0] for row in rows]
+    if len(rows) > MOST_CHANGED:
+        raise CouldNotCount(
+            f"more than {MOST_CHANGED:,} {entity} changed while they were counted; count again"
+        )
+    if any(emptied for _, emptied in rows):
+        raise CouldNotCount(f"the order system emptied {entity} while they were counted; count again")
+    return list({key for key, _ in rows})
 
 
 def compare_mirror(
@@ -129,9 +148,9 @@ def compare_marts(warehouse: Connection, counted: Counted) -> None:
     if not row or not row[0]:
         counted.differences.append(Difference("marts", Cause.NOT_COUNTED, "marts.fct_shipment is not built"))
         return
-    waiting = _waiting(warehouse)
-    mirror = _keyed(warehouse, _MIRROR, waiting)
-    marts = _keyed(warehouse, _MARTS, waiting)
+    waiting = _count_waiting(warehouse)
+    mirror = _keyed(warehouse, _MIRROR)
+    marts = _keyed(warehouse, _MARTS)
     counted.counts["shipments_in_marts"] = sum(int(values[0]) for values in marts.values())
     names = ("rows", "sum of promised")
     for tenant in sorted({*mirror, *marts}):
@@ -143,55 +162,68 @@ def compare_marts(warehouse: Connection, counted: Counted) -> None:
             counted.differences.append(Difference("marts", Cause.STALE, words))
     if waiting:
         words = "shipments in batches that wait for a run: left out on both sides"
-        counted.notes.append(Note(Cause.IN_FLIGHT, words, len(waiting)))
-    _stale_orders(warehouse, counted, waiting)
-    _delivered(warehouse, counted, waiting)
+        counted.notes.append(Note(Cause.IN_FLIGHT, words, waiting))
+    _stale_orders(warehouse, counted)
+    _delivered(warehouse, counted)
 
 
 # Marts keep three years; what is near that limit may be gone from them and not from the mirror.
 _KEPT = "now() - interval '1065 days'"
+# Shipments whose changes or events no run has taken to its end: left out on both sides, however many.
+_WAITING = (
+    "with waiting as materialized (select h.shipment_id from source.shipments_history as h"
+    "  where h.shipment_id is not null and h.batch_id in ("
+    "  select p.batch_id from ops.pending_batch as p join ops.batch as b using (batch_id)"
+    "  where p.pipeline = 'shipments' and b.feed = 'shipments')"
+    " union select e.shipment_id from landing.shipment_event as e where e.batch_id in ("
+    "  select p.batch_id from ops.pending_batch as p join ops.batch as b using (batch_id)"
+    "  where p.pipeline = 'shipments' and b.feed = 'shipment_event')) "
+)
 _MIRROR = (
-    "select s.tenant_id, count(*), coalesce(sum(extract(epoch from s.promised_at)), 0)::numeric"
-    " from source.shipments as s where not s._deleted and s.shipment_id <> all(%s)"
+    f"{_WAITING}select s.tenant_id, count(*), coalesce(sum(extract(epoch from s.promised_at)), 0)::numeric"
+    " from source.shipments as s where not s._deleted and s.shipment_id not in (select shipment_id from waiting)"
     f" and s.promised_at >= {_KEPT} group by 1"
 )
 _MARTS = (
-    "select f.tenant_id, count(*), coalesce(sum(extract(epoch from f.promised_at)), 0)::numeric"
-    " from marts.fct_shipment as f where f.in_order_system and f.shipment_id <> all(%s)"
+    f"{_WAITING}select f.tenant_id, count(*), coalesce(sum(extract(epoch from f.promised_at)), 0)::numeric"
+    " from marts.fct_shipment as f"
+    " where f.in_order_system and f.shipment_id not in (select shipment_id from waiting)"
     f" and f.promised_at >= {_KEPT} group by 1"
 )
 
 
-def _keyed(conn: Connection, query: str, waiting: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-    return {row[0]: tuple(row[1:]) for row in conn.execute(query.encode(), (list(waiting),)).fetchall()}
+def _keyed(conn: Connection, query: str) -> dict[str, tuple[Any, ...]]:
+    return {row[0]: tuple(row[1:]) for row in conn.execute(query.encode()).fetchall()}
 
 
-def _waiting(conn: Connection) -> list[str]:
-    """Shipments whose changes or events no run has taken to its end."""
-    rows = conn.execute(
-        "select h.shipment_id from source.shipments_history as h where h.batch_id in (select p.batch_id"
-        " from ops.pending_batch as p join ops.batch as b using (batch_id)"
-        " where p.pipeline = 'shipments' and b.feed = 'shipments')"
-        " union select e.shipment_id from landing.shipment_event as e where e.batch_id in (select p.batch_id"
-        " from ops.pending_batch as p join ops.batch as b using (batch_id)"
-        " where p.pipeline = 'shipments' and b.feed = 'shipment_event') limit %s",
-        (_SAMPLE,),
-    ).fetchall()
-    return [row[0] for row in rows]
+def _count_waiting(conn: Connection) -> int:
+    """Count what waits.
+
+    Raises:
+        CouldNotCount: the order system emptied its table, and no run has taken that to its end: all of it waits.
+    """
+    row = conn.execute(
+        f"{_WAITING}select (select count(*) from waiting), exists (select from source.shipments_history as h"
+        " join ops.pending_batch as p on p.batch_id = h.batch_id and p.pipeline = 'shipments'"
+        " where h._op = 't')".encode()
+    ).fetchone()
+    assert row is not None
+    if row[1]:
+        raise CouldNotCount("the order system emptied shipments, and no run has taken that to the marts yet")
+    return int(row[0])
 
 
-def _stale_orders(conn: Connection, counted: Counted, waiting: Sequence[str]) -> None:
+def _stale_orders(conn: Connection, counted: Counted) -> None:
     """Name the batches of shipments whose mart does not say what the mirror says; they can be made anew."""
     rows = conn.execute(
-        "select s.batch_id, count(*), min(s.shipment_id) from source.shipments as s"
+        f"{_WAITING}select s.batch_id, count(*), min(s.shipment_id) from source.shipments as s"
         " left join marts.fct_shipment as f using (tenant_id, shipment_id)"
-        f" where s.shipment_id <> all(%s) and s.promised_at >= {_KEPT}"
+        f" where s.shipment_id not in (select shipment_id from waiting) and s.promised_at >= {_KEPT}"
         " and (f.in_order_system is distinct from not s._deleted"
         "  and not (s._deleted and f.shipment_id is null) or not s._deleted and"
         "  (f.promised_at is distinct from s.promised_at or f.carrier_id is distinct from s.carrier_id"
         "   or f.service_level is distinct from s.service_level))"
-        " group by 1 order by 1",
-        (list(waiting),),
+        " group by 1 order by 1".encode()
     ).fetchall()
     for batch_id, number, example in rows[:SHOWN]:
         words = f"{number} shipments of CDC batch {batch_id} are stale in the marts, for example {example}"
@@ -200,19 +232,20 @@ def _stale_orders(conn: Connection, counted: Counted, waiting: Sequence[str]) ->
         )
 
 
-def _delivered(conn: Connection, counted: Counted, waiting: Sequence[str]) -> None:
+def _delivered(conn: Connection, counted: Counted) -> None:
     """Explain each shipment that the order system says is delivered and the marts do not.
 
-    Its event may have been refused by its contract, or may break the lifecycle; with neither it never came.
+    Its event may have been refused by its contract in the last week, or may break the lifecycle; else it never came.
     """
     row = conn.execute(
-        "with odd as (select s.tenant_id, s.shipment_id from source.shipments as s"
+        f"{_WAITING}, odd as (select s.tenant_id, s.shipment_id from source.shipments as s"
         "  left join marts.fct_shipment as f using (tenant_id, shipment_id)"
         "  where not s._deleted and s.status = 'delivered' and f.status is distinct from 'delivered'"
         f" and s.promised_at >= {_KEPT}"
-        "  and s.shipment_id <> all(%(waiting)s)),"
+        "  and s.shipment_id not in (select shipment_id from waiting)),"
         ' refused as (select distinct substring(encode(r.raw, \'escape\') from \'"shipment_id": ?"([^"]+)"\') as id'
-        "  from ops.rejected as r where r.feed = 'shipment_event' and r.state = 'open'),"
+        "  from ops.rejected as r where r.feed = 'shipment_event' and r.state = 'open'"
+        "  and r.rejected_at > now() - interval '7 days'),"
         " judged as (select o.shipment_id, case"
         "  when exists (select from intermediate.int_shipment_status_history as h where h.tenant_id = o.tenant_id"
         "   and h.shipment_id = o.shipment_id and h.status = 'delivered') then 'held'"
@@ -220,8 +253,8 @@ def _delivered(conn: Connection, counted: Counted, waiting: Sequence[str]) -> No
         "  else 'missing' end as cause"
         "  from odd as o)"
         " select count(*) filter (where cause = 'held'), count(*) filter (where cause = 'rejected'),"
-        " count(*) filter (where cause = 'missing'), min(shipment_id) filter (where cause = 'missing') from judged",
-        {"waiting": list(waiting)},
+        " count(*) filter (where cause = 'missing'), min(shipment_id) filter (where cause = 'missing')"
+        " from judged".encode()
     ).fetchone()
     assert row is not None
     held, rejected, missing, example = row

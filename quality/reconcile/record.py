@@ -10,19 +10,28 @@ from datetime import UTC, datetime
 
 from psycopg.types.json import Jsonb
 
-from quality.reconcile.model import Attempt, Connection, Verdict, Window
+from quality.reconcile.model import Attempt, Connection, Difference, Verdict, Window
 from quality.reconcile.windows import floor
+
+KEPT = 200
+"""So many differences, and so many repairs, of an attempt are kept in words; how many more there were is said."""
 
 
 def record(conn: Connection, attempt: Attempt) -> int:
     """Keep an attempt under the next number of its window; return the number. The caller commits."""
     window = attempt.window
     plain = attempt.as_dict()
+    if left_out := plain["differences"][KEPT:]:
+        words = f"and {len(left_out)} more differences"
+        more = Difference(left_out[0]["arm"], attempt.differences[KEPT].cause, words, len(left_out))
+        plain["differences"][KEPT:] = [more.as_dict()]
+    if left_out := plain["repairs"][KEPT:]:
+        plain["repairs"][KEPT:] = [f"and {len(left_out)} more"]
     row = conn.execute(
         "insert into ops.reconciliation (feed, grain, window_start, window_end, attempt, verdict, counts, differences,"
-        "  causes, repairs, checked_at)"
+        "  causes, repairs, checked_at, objects_digest)"
         " select %(feed)s, %(grain)s, %(start)s, %(end)s, coalesce(max(attempt), 0) + 1, %(verdict)s, %(counts)s,"
-        "  %(differences)s, %(causes)s, %(repairs)s, %(at)s"
+        "  %(differences)s, %(causes)s, %(repairs)s, %(at)s, %(digest)s"
         " from ops.reconciliation where feed = %(feed)s and grain = %(grain)s and window_start = %(start)s"
         " returning attempt",
         {
@@ -36,6 +45,7 @@ def record(conn: Connection, attempt: Attempt) -> int:
             "causes": Jsonb(plain["causes"]),
             "repairs": Jsonb(plain["repairs"]),
             "at": attempt.at,
+            "digest": attempt.objects_digest,
         },
     ).fetchone()
     assert row is not None
@@ -78,6 +88,19 @@ def advance(conn: Connection, feed: str, grain: str) -> datetime | None:
         (feed, grain, start, through),
     )
     return through
+
+
+def stand_at(conn: Connection, window: Window) -> None:
+    """Move `verified_through` to the end of a window that says of everything before it, too, that it holds.
+
+    The caller commits.
+    """
+    conn.execute(
+        "insert into ops.verified_through (feed, grain, verified_from, verified_through) values (%s, %s, %s, %s)"
+        " on conflict (feed, grain) do update set verified_through = excluded.verified_through,"
+        " updated_at = clock_timestamp() where verified_through.verified_through < excluded.verified_through",
+        (window.feed, window.grain, window.start, window.end),
+    )
 
 
 def _contiguous(conn: Connection, feed: str, grain: str, start: datetime) -> datetime:

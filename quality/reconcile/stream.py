@@ -1,7 +1,8 @@
 """The stream's side: what senders say, what the stream still holds, and the chain of each shard's checkpoints.
 
 A sender's minute and an arrival's minute differ by what was under way, and by clocks: a window must hold at least what
-was sent in it but for its margins. What is short there and came later, all told, is late; what never came is missing.
+was sent in it but for its margins. What is short there and came since, all told, is late; what never came is missing.
+What was read before the window makes good for nothing in it: repeats of an earlier day are no late arrivals.
 """
 
 from __future__ import annotations
@@ -159,16 +160,17 @@ def count_sender(conn: Connection, counted: Counted, sent: Sequence[SentWindow])
     if streamed >= least:
         return
     short = least - streamed
-    in_all = conn.execute(
-        "select coalesce(sum(events_read), 0)::bigint from ops.batch where feed = %s and source = 'stream'",
-        (window.feed,),
+    since = conn.execute(
+        "select coalesce(sum(events_read), 0)::bigint from ops.batch where feed = %s and source = 'stream'"
+        " and first_arrived_at >= %s",
+        (window.feed, window.start),
     ).fetchone()
-    assert in_all is not None
-    total = sum(
-        s.lines for s in sent if s.feed == window.feed and s.end <= max(counted.at, window.end) - MARGIN
-    )
-    if in_all[0] >= total:
+    assert since is not None
+    total = sent_within(sent, window.feed, window.start + MARGIN, max(counted.at, window.end) - MARGIN)
+    if since[0] >= total:
         counted.notes.append(Note(Cause.LATE, "events sent in the window that arrived after it", short))
         return
-    words = f"senders sent at least {least} in the window and {streamed} were read; {total - in_all[0]} never came"
-    counted.differences.append(Difference("sender", Cause.MISSING, words, min(short, total - in_all[0])))
+    words = (
+        f"senders sent at least {least} in the window and {streamed} were read; {total - since[0]} never came"
+    )
+    counted.differences.append(Difference("sender", Cause.MISSING, words, min(short, total - since[0])))

@@ -19,6 +19,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from quality.reconcile.ledger import KEPT_OF_A_FILE
 from quality.reconcile.sent import Sent
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -77,7 +78,10 @@ def _other_feeds(conn: Connection, feeds: Sequence[str], sent: Mapping[str, Sent
 
 @dataclass(frozen=True)
 class _Ledger:
-    """The ledger's sums of a feed; `read` and `accepted` are of the stream, `whole` is accepted of every source."""
+    """The ledger's sums of a feed; `read` and `accepted` are of the stream, `whole` is accepted of every source.
+
+    Batches that retention has dropped count by their totals; `expired` is what was accepted in them.
+    """
 
     read: int
     accepted: int
@@ -88,6 +92,7 @@ class _Ledger:
     relanded: int
     whole: int
     with_object: int
+    expired: int
 
 
 def _ledger(conn: Connection, feed: str) -> _Ledger:
@@ -102,9 +107,13 @@ def _ledger(conn: Connection, feed: str) -> _Ledger:
             " coalesce(sum(accepted) filter (where source = 'partner'), 0),"
             " coalesce(sum(accepted) filter (where source = 'backfill'), 0),"
             " coalesce(sum(accepted), 0),"
-            " coalesce(sum(accepted) filter (where source <> 'backfill' and object_expired_at is null), 0)"
-            " from ops.batch where feed = %s and source <> 'cdc'",
-            (feed,),
+            " coalesce(sum(accepted) filter (where kept and source <> 'backfill' and object_expired_at is null), 0),"
+            " coalesce(sum(accepted) filter (where not kept), 0)"
+            " from (select source, events_read, accepted, rejected, object_expired_at, true as kept"
+            "  from ops.batch where feed = %(feed)s union all"
+            "  select source, events_read, accepted, rejected, null, false"
+            "  from ops.batch_total where feed = %(feed)s) as b where source <> 'cdc'",
+            {"feed": feed},
         )
     )
 
@@ -115,13 +124,16 @@ def _reconcile_feed(
     ledger = _ledger(conn, feed)
     rows, landed, distinct, of_streams = _landed(conn, feed) if has_table else (0, 0, 0, 0)
     dropped, row_faults = _rows_of_batches(conn, feed) if has_table else (0, [])
+    dropped += ledger.expired
     kept = _one(conn, "select count(*) from ops.rejected where feed = %s", (feed,))[0]
     raw_rows, raw_faults = _raw_rows(conn, feed, count_rows)
     faults = [
         *raw_faults,
         *_differs("rows in landing", rows, "accepted in the ledger", ledger.whole - dropped),
         *row_faults,
-        *_differs("rejects kept", kept, "rejected in the ledger", ledger.rejected),
+        *_differs(
+            "rejects kept", kept, "rejected in the ledger and to be kept", _rejects_to_keep(conn, feed)
+        ),
         *_overlaps(conn, feed),
     ]
     if raw_rows is not None:
@@ -148,6 +160,18 @@ def _reconcile_feed(
         ledger.of_partners,
         ledger.relanded,
     )
+
+
+def _rejects_to_keep(conn: Connection, feed: str) -> int:
+    """Sum the rejects whose rows must be there: of a partner's file the first, of days that retention dropped none."""
+    return _one(
+        conn,
+        "select coalesce(sum(case when b.source = 'partner' then least(b.rejected, %(most)s) else b.rejected end), 0)"
+        " from ops.batch as b where b.feed = %(feed)s and b.source <> 'cdc' and b.rejected > 0"
+        " and not exists (select from ops.retention_action as a where a.area = 'rejects' and a.action = 'dropped'"
+        "  and a.subject = 'rejects.' || b.feed || '_' || to_char(b.first_arrived_at at time zone 'UTC', 'YYYYMMDD'))",
+        {"feed": feed, "most": KEPT_OF_A_FILE},
+    )[0]
 
 
 def _landed(conn: Connection, feed: str) -> tuple[int, int, int, int]:
@@ -276,7 +300,7 @@ def _differs(one: str, value: int, other: str, expected: int) -> list[str]:
     return [] if value == expected else [f"{one}: {value}, {other}: {expected}"]
 
 
-def _one(conn: Connection, query: Any, parameters: tuple[Any, ...]) -> tuple[int, ...]:
+def _one(conn: Connection, query: Any, parameters: tuple[Any, ...] | Mapping[str, Any]) -> tuple[int, ...]:
     row = conn.execute(query, parameters).fetchone()
     if row is None:
         raise RuntimeError("an aggregate gave no row")

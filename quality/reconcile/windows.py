@@ -10,7 +10,7 @@ from quality.reconcile.model import STEPS, Connection, Window
 CLOSES_AFTER = timedelta(minutes=5)
 """A window is closed so long after its end: what arrived in it has had time to land."""
 LOOK_BACK = timedelta(days=3)
-"""How far back a window that was verified is looked at for batches that came into it since."""
+"""How far back it is looked for batches that landed in a window, however old, after it was counted."""
 
 
 def floor(at: datetime, grain: str) -> datetime:
@@ -43,15 +43,17 @@ def due_windows(
 ) -> list[Window]:
     """Return the closed windows to count, by feed, oldest first.
 
-    With a range, every closed window in it. Without, those after `verified_through` (a feed's first is that of its
-    first batch) but for what passed meanwhile, and the verified ones of the last days into which a batch came since.
+    With a range, every closed window in it of which the ledger still holds all. Without, those after
+    `verified_through` (a feed's first is that of its first batch) but for what passed meanwhile, those that do not
+    hold, and those into which a batch came since.
     """
     limit = closed_until(now, grain)
     found: list[Window] = []
     for feed in feeds:
         if from_at is not None or to_at is not None:
             first = from_at or _first_arrival(conn, feed) or limit
-            found += span(feed, grain, first, min(to_at or limit, limit))
+            kept = _kept_from(conn, feed)
+            found += span(feed, grain, max(first, kept) if kept else first, min(to_at or limit, limit))
             continue
         start = _verified_through(conn, feed, grain) or _first_arrival(conn, feed)
         passed = _passed(conn, feed, grain)
@@ -67,6 +69,16 @@ def due_windows(
 def _first_arrival(conn: Connection, feed: str) -> datetime | None:
     row = conn.execute(
         "select min(first_arrived_at) from ops.batch where feed = %s and source <> 'cdc'", (feed,)
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _kept_from(conn: Connection, feed: str) -> datetime | None:
+    """Return from when on the ledger holds all batches of a feed; None where retention never dropped any."""
+    row = conn.execute(
+        "select max(to_date(right(subject, 8), 'YYYYMMDD') + 1)::timestamp at time zone 'UTC'"
+        " from ops.retention_action where area = 'batches' and action = 'dropped' and subject like %s",
+        (f"batches.{feed}\\_________",),
     ).fetchone()
     return row[0] if row else None
 
@@ -90,16 +102,21 @@ def _passed(conn: Connection, feed: str, grain: str) -> set[datetime]:
 
 
 def _changed(conn: Connection, feed: str, grain: str, since: datetime) -> list[datetime]:
-    """Windows that hold, and got a batch after they were counted, or do not hold any more."""
+    """Windows that got a batch after they were counted, or do not hold any more.
+
+    A partner's file that was held lands under its arrival, days ago: it is looked for by when it landed.
+    """
     rows = conn.execute(
-        "with standing as materialized ("
-        "  select s.* from ops.reconciliation_standing as s"
-        "  where s.feed = %(feed)s and s.grain = %(grain)s and s.window_end > %(since)s)"
-        " select s.window_start from standing as s where s.verdict not in ('passed', 'repaired')"
+        "with late as materialized ("
+        "  select date_trunc(%(grain)s, b.first_arrived_at, 'UTC') as window_start, max(b.landed_at) as landed_at"
+        "  from ops.batch as b"
+        "  where b.landed_at > %(since)s and b.feed = %(feed)s and b.source <> 'cdc' group by 1)"
+        " select s.window_start from ops.reconciliation_standing as s"
+        "  where s.feed = %(feed)s and s.grain = %(grain)s and s.verdict not in ('passed', 'repaired')"
         " union"
-        " select s.window_start from standing as s join ops.batch as b on b.feed = s.feed and b.source <> 'cdc'"
-        "  and b.first_arrived_at >= s.window_start and b.first_arrived_at < s.window_end"
-        " where b.landed_at > s.checked_at and b.landed_at > %(since)s",
+        " select l.window_start from late as l join ops.reconciliation_standing as s"
+        "  on s.feed = %(feed)s and s.grain = %(grain)s and s.window_start = l.window_start"
+        " where l.landed_at > s.checked_at",
         {"feed": feed, "grain": grain, "since": since},
     ).fetchall()
     return [row[0].astimezone(UTC) for row in rows]

@@ -77,3 +77,19 @@ def test_a_row_too_many_makes_good_for_no_row_missing(conn: psycopg.Connection) 
 def test_rows_of_no_batch_are_a_fault(conn: psycopg.Connection) -> None:
     conn.execute(f"update landing.{FEED} set batch_id = 99 where event_id = 'e4'".encode())
     assert any("rows of batch 99" in fault for fault in check(conn).faults)
+
+
+def test_a_file_of_which_only_the_first_rejects_are_kept_adds_up(conn: psycopg.Connection) -> None:
+    conn.execute(
+        "insert into ops.batch (batch_id, source, feed, events_read, accepted, rejected, first_arrived_at,"
+        " last_arrived_at, worker) values (7, 'partner', %s, 10002, 0, 10002, %s, %s, 'w')",
+        (FEED, OLD, OLD),
+    )
+    conn.execute(
+        "insert into ops.rejected (batch_id, feed, rule, detail, raw)"
+        " select 7, %s, 'not_json', 'x', 'y' from generate_series(1, 10000)",
+        (FEED,),
+    )
+    assert check(conn).faults == ()
+    conn.execute("delete from ops.rejected where reject_id = (select min(reject_id) from ops.rejected)")
+    assert "rejects kept: 9999" in " ".join(check(conn).faults)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fleetflow.lake import lake_status
-from fleetflow.runtime import client
+from fleetflow.runtime import client, connect
 from fleetflow.settings import Settings
 from fleetflow.tasks.lake import MAINTENANCE_HOUR, is_maintenance_hour
+from fleetflow.transform import STALE_S
 from tests.integration.lake_stack import gps, land, sql
 
 if TYPE_CHECKING:
@@ -43,6 +44,27 @@ def test_what_landed_comes_in_and_tables_are_maintained_on_demand(bag: DagBag, s
     assert run(bag, maintain=True)["compact"] == "failed"
     found = sql(stack, "select detail from ops.alert where subject = 'maintain__lake__hourly.compact'")
     assert any(f"batch {lost}: {key} is not in the raw bucket" in detail for (detail,) in found)
+
+
+def test_a_compaction_that_finds_another_at_work_is_skipped_and_takes_over_a_dead_one(
+    bag: DagBag, stack: Settings
+) -> None:
+    land(stack, "gps_location", [gps("busy", 40)])
+    with connect(stack.dsn("owner"), autocommit=True) as conn:
+        conn.execute("insert into ops.transform_run (pipeline, claimed_by) values ('lake', 'another')")
+        assert run(bag, maintain=False)["compact"] == "skipped"
+        conn.execute(
+            "update ops.transform_run set heartbeat_at = heartbeat_at - make_interval(secs => %s)"
+            " where claimed_by = 'another'",
+            (STALE_S + 1,),
+        )
+        run(bag, maintain=False)
+        assert conn.execute(
+            "select state from ops.transform_run where claimed_by = 'another'"
+        ).fetchall() == [("failed",)]
+    assert sql(
+        stack, "select count(*) from ops.pending_batch as p join ops.transform_run as r using (run_id)"
+    ) == [(0,)]
 
 
 def test_the_hour_of_maintenance() -> None:

@@ -24,6 +24,9 @@ FEEDS = ("gps_location", "shipment_event", "driver_assignment_event")
 class ReconcileStack(LandingStack):
     """Streams of its own, an empty ledger, and everything behind it brought up to date on demand."""
 
+    spent = False
+    """Whether a test has taken from it what it cannot put back."""
+
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, 1)
         home = settings.home / self.settings.gps_stream
@@ -31,7 +34,8 @@ class ReconcileStack(LandingStack):
         self.settings.sent_dir.mkdir(parents=True, exist_ok=True)
         with psycopg.connect(settings.dsn("owner"), autocommit=True) as conn:
             conn.execute(
-                "truncate ops.reconciliation, ops.verified_through, ops.retention_action, ops.legal_hold"
+                "truncate ops.reconciliation, ops.verified_through, ops.retention_action, ops.legal_hold,"
+                " ops.batch_total"
             )
 
     def order(self, tag: str, shipments: int = 20) -> None:

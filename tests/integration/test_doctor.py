@@ -210,6 +210,7 @@ def prometheus(place: Path, targets: dict[str, str]) -> Iterator[Prometheus]:
 def test_no_panel_is_without_data(stack: Settings, owner: psycopg.Connection[Any], tmp_path: Path) -> None:
     break_everything(stack, owner)
     with answering() as airflow:
+        airflow.broken = {"f.py": "ModuleNotFoundError: no module x"}
         airflow.dags = {
             "d": {"is_paused": True, "next_dagrun_run_after": None},
             "e": {"is_paused": False, "next_dagrun_run_after": None},

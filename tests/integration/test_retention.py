@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fleetflow.cli import app
+from fleetflow.commands.reconcile import reconcile_landing
 from fleetflow.faults import UserError
 from fleetflow.lake import open_lake
 from fleetflow.retention import Action, Policy, add_hold, list_holds, release_hold, run_retention
@@ -21,13 +22,15 @@ from ingestion.lake.read import days
 from tests.integration.reconcile_stack import ReconcileStack
 
 GPS, STATUS = "gps_location", "shipment_event"
+DATA = ("landing", "raw", "lake", "marts")
+"""Areas that go beside each other; rejects, batches and notes go after them."""
 TODAY = datetime.now(UTC).date()
 LATER = TODAY + timedelta(days=1200)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def forget_attempts(filled_stack: ReconcileStack) -> None:
-    filled_stack.execute("truncate ops.reconciliation, ops.verified_through")
+def spend(filled_stack: ReconcileStack) -> None:
+    filled_stack.spent = True
 
 
 @pytest.fixture
@@ -60,13 +63,13 @@ def test_nothing_goes_while_nothing_is_reconciled(stack: ReconcileStack) -> None
     before = state(stack)
     actions = run(stack)
     refused = {a.area: a for a in actions if a.action == "refused"}
-    assert set(refused) == {"landing", "raw", "lake", "marts"}
+    assert set(refused) == {*DATA, "rejects", "batches"}
     assert all("not reconciled" in action.reason for action in refused.values())
     after = state(stack)
     kept = {name for name in before if "20" not in name and name != "ops.retention_action"}
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
     stored = stack.sql("select area, reason from ops.retention_action where action = 'refused'")
-    assert {area for area, _ in stored} == {"landing", "raw", "lake", "marts"}
+    assert {area for area, _ in stored} == {*DATA, "rejects", "batches"}
 
 
 def test_what_is_not_transformed_and_not_in_the_lake_stays(stack: ReconcileStack) -> None:
@@ -112,10 +115,16 @@ def test_a_legal_hold_keeps_what_it_names_and_is_released(stack: ReconcileStack)
 def test_a_dry_run_says_all_and_changes_nothing(stack: ReconcileStack) -> None:
     stack.check("day")
     before = state(stack)
-    actions = run(stack, dry_run=True)
+    actions = run(stack, dry_run=True, areas=DATA)
+    ledger = run(stack, dry_run=True, areas=["rejects", "batches"])
     assert state(stack) == before
     assert {a.action for a in actions} == {"would drop"}
-    assert {a.area for a in actions} == {"landing", "raw", "lake", "marts"}
+    assert {a.area for a in actions} == set(DATA)
+    day = f"{TODAY:%Y%m%d}"
+    said = {a.subject: (a.action, a.reason) for a in ledger}
+    assert said[f"rejects.{GPS}_{day}"] == ("would drop", "past its days")
+    assert said[f"batches.{GPS}_{day}"] == ("would refuse", "landing still has the day")
+    assert f"rejects.{STATUS}_{day}" not in said, "none was refused"
     assert next(a.row_count for a in actions if a.area == "marts") == 20
     assert sum(a.row_count or 0 for a in actions if a.area == "raw") == 50 + 120
 
@@ -123,13 +132,14 @@ def test_a_dry_run_says_all_and_changes_nothing(stack: ReconcileStack) -> None:
 def test_what_is_young_is_not_touched(stack: ReconcileStack) -> None:
     stack.check("day")
     old = Policy()
-    for area, kept in (("raw", old.raw), ("lake", old.lake), ("marts", old.marts), ("landing", old.landing)):
+    for area in (*DATA, "rejects", "batches"):
+        kept = getattr(old, area)
         assert run(stack, TODAY + timedelta(days=kept - 1), areas=[area]) == []
         assert run(stack, TODAY + timedelta(days=kept + 2), areas=[area], dry_run=True) != []
 
 
 STEPS = ["landing day", "landing day done", "raw marked", "raw deleted", "lake told", "lake dropped", "marts chunk",
-         "marts chunk done"]  # fmt: skip
+         "marts chunk done", "rejects day", "rejects day done", "batches day", "batches day done"]  # fmt: skip
 
 
 def test_killed_at_every_step_and_run_again_it_drops_all_and_counts_it_once(stack: ReconcileStack) -> None:
@@ -155,17 +165,30 @@ def test_killed_at_every_step_and_run_again_it_drops_all_and_counts_it_once(stac
     dropped = dict(
         stack.sql(
             "select area, sum(row_count) from ops.retention_action where action = 'dropped' and area <> 'ledger'"
-            " and row_count > 0 and subject <> 'marts.fct_on_time_daily' group by 1"
+            " and row_count > 0 and subject not in ('marts.fct_on_time_daily', 'ops.shard_cut') group by 1"
         )
     )
-    assert dropped == {"landing": 170, "raw": 170, "lake": 170, "marts": 20}
-    assert run(stack) == []
+    assert dropped == {"landing": 170, "raw": 170, "lake": 170, "marts": 20, "rejects": 2, "batches": 2}
+    assert stack.sql("select feed, events_read, accepted, rejected from ops.batch_total order by 1") == [
+        (GPS, 52, 50, 2),
+        (STATUS, 120, 120, 0),
+    ]
+    assert stack.sql("select count(*) from ops.batch where source <> 'cdc'") == [(0,)]
+    assert [a for a in run(stack) if a.action != "refused"] == []
+
+
+def test_a_policy_that_drops_batches_before_what_they_account_for_is_refused() -> None:
+    with pytest.raises(ValueError, match="raw objects \\(180\\)"):
+        Policy(batches=100)
 
 
 def test_what_retention_dropped_is_no_loss(stack: ReconcileStack) -> None:
-    """The windows of dropped data still hold: retention said what it took, and the lake's books agree."""
+    """Nothing is asked of windows that are gone, the lake's books agree, and the whole still adds up by its totals."""
     found = stack.check_all()
     assert [stack.words(a) for a in found if a.differences] == []
+    whole = {r.feed: r for r in reconcile_landing(stack.settings)}
+    assert {feed: whole[feed].faults for feed in (GPS, STATUS)} == {GPS: (), STATUS: ()}
+    assert (whole[GPS].sent, whole[GPS].read, whole[GPS].dropped) == (52, 52, 50)
 
 
 def test_the_commands_speak_json_and_words(stack: ReconcileStack, monkeypatch: pytest.MonkeyPatch) -> None:

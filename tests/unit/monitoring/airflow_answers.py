@@ -24,6 +24,8 @@ class Airflow:
     )
     dags: dict[str, dict[str, Any]] = field(default_factory=dict)
     runs: dict[str, list[str]] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    forbidden: str = ""
     address: str = ""
 
     def answer(self, path: str, token: str | None) -> tuple[int, Any]:
@@ -34,19 +36,32 @@ class Airflow:
             return 201, {"access_token": "t0ken"}
         if token != "Bearer t0ken":
             return 401, {"detail": "Invalid JWT token"}
+        if place.path == self.forbidden:
+            return 403, {"detail": "Forbidden"}
         query = parse_qs(place.query)
         if place.path == "/api/v2/dags":
             failed = query.get("last_dag_run_state") == ["failed"]
-            return 200, {"dags": [
+            return 200, self.page("dags", query, [
                 {"dag_id": name, **facts} for name, facts in self.dags.items()
                 if not failed or self.runs.get(name, [""])[0] == "failed"
-            ]}  # fmt: skip
+            ])  # fmt: skip
+        if place.path == "/api/v2/importErrors":
+            at = datetime.now(UTC).isoformat()
+            return 200, self.page("import_errors", query, [
+                {"import_error_id": n, "timestamp": at, "filename": name, "bundle_name": "dags", "stack_trace": said}
+                for n, (name, said) in enumerate(self.broken.items())
+            ])  # fmt: skip
         assert query["order_by"] == ["-run_after"]
         states = self.runs[place.path.split("/")[4]]
         now = datetime.now(UTC)
         moments = [(now - timedelta(minutes=n)).isoformat() for n in range(len(states))]
         runs = [{"state": s, "run_after": at} for s, at in zip(states, moments, strict=True)]
         return 200, {"dag_runs": [run for run in runs if run["state"] in query["state"]]}
+
+    def page(self, key: str, query: dict[str, list[str]], entries: list[Any]) -> dict[str, Any]:
+        """At most a hundred, whatever is asked for."""
+        first, limit = int(query.get("offset", ["0"])[0]), min(100, int(query["limit"][0]))
+        return {key: entries[first : first + limit], "total_entries": len(entries)}
 
 
 @contextmanager

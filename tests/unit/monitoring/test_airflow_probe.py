@@ -53,7 +53,7 @@ def test_an_airflow_that_is_gone_is_one_fault(airflow: Airflow) -> None:
 
 def test_without_an_address_there_is_nothing_to_watch() -> None:
     answers = {**probe_health(settings_of(None)), **probe_dags(settings_of(None))}
-    assert set(answers) == {"airflow_unhealthy", "dag_failing", "dag_late", "dag_paused"}
+    assert set(answers) == {"airflow_unhealthy", "dag_failing", "dag_broken", "dag_late", "dag_paused"}
     assert all(isinstance(answer, NotWatched) for answer in answers.values())
 
 
@@ -83,6 +83,35 @@ def test_a_dag_fails_paused_or_late_is_named(airflow: Airflow) -> None:
     assert {r.labels[0]: r.value for r in readings} == {
         "fine": 0, "paused": 0, "late": 0, "by_hand": 0, "once": 1, "often": 2, "never_well": 20,
     }  # fmt: skip
+
+
+def test_a_file_that_cannot_be_imported_is_named_with_its_fault(airflow: Airflow) -> None:
+    assert faults("dag_broken", probe_dags(settings_of(airflow))) == []
+    said = (
+        "Traceback (most recent call last):\n  File x, line 3\nModuleNotFoundError: No module named 'pytz'\n"
+    )
+    airflow.broken = {"load.py": said, "empty.py": ""}
+    readings: Any = probe_dags(settings_of(airflow))["dag_broken"]
+    assert {(r.labels, r.value, r.detail) for r in readings} == {
+        (("load.py",), 1, "ModuleNotFoundError: No module named 'pytz'"),
+        (("empty.py",), 1, "no traceback"),
+    }
+
+
+def test_more_dags_than_a_page_has_are_all_watched(airflow: Airflow) -> None:
+    airflow.dags = {f"dag_{n}": {"is_paused": n == 249, "next_dagrun_run_after": None} for n in range(250)}
+    answers = probe_dags(settings_of(airflow))
+    assert faults("dag_paused", answers) == [("dag_249", "warn")]
+    assert len(answers["dag_late"]) == 249  # type: ignore[arg-type]
+
+
+def test_a_role_that_may_not_see_import_errors_still_watches_the_dags(airflow: Airflow) -> None:
+    airflow.dags = {"paused": {"is_paused": True, "next_dagrun_run_after": None}}
+    airflow.broken = {"x": "forbidden"}
+    airflow.forbidden = "/api/v2/importErrors"
+    answers = probe_dags(settings_of(airflow))
+    assert isinstance(answers["dag_broken"], NotMeasured)
+    assert faults("dag_paused", answers) == [("paused", "warn")]
 
 
 def test_a_login_that_is_refused_is_said(airflow: Airflow) -> None:
