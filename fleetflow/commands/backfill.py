@@ -153,7 +153,9 @@ def _print_plan(settings: Settings, request: Request, as_json: bool) -> None:
     if as_json:
         typer.echo(
             json.dumps(
-                _plan_facts(plan) | {"estimate": asdict(cost) | {"seconds": cost.seconds}}, default=str
+                _plan_facts(plan)
+                | {"estimate": asdict(cost) | {"seconds": cost.seconds, "basis": cost.basis}},
+                default=str,
             )
         )
         return
@@ -164,14 +166,19 @@ def _print_plan(settings: Settings, request: Request, as_json: bool) -> None:
     typer.echo(
         f"  {plan.batches:,} landed batches, {plan.objects:,} lake files, {plan.size_bytes:,} bytes to read"
     )
+    if not plan.rows:
+        typer.echo(
+            "  nothing of this range has landed, nor is it in the lake: there is nothing to bring back"
+        )
+        return
     for chunk in plan.chunks:
         typer.echo(
             f"  chunk {chunk.number:>3}  {chunk.span.from_at:%F %T} .. {chunk.span.to_at:%F %T}"
             f"  {chunk.arm:<8}{chunk.rows:>13,} rows"
         )
     typer.echo(
-        f"  about {cost.seconds:,.0f} s, {cost.gets:,} S3 GETs, {cost.usd:.4f} USD (prices of {cost.prices_as_of});"
-        " nothing was changed"
+        f"  about {cost.seconds:,.0f} s (copy {cost.copy_s:,.0f}, transform {cost.transform_s:,.0f}),"
+        f" {cost.gets:,} S3 GETs, {cost.usd:.4f} USD; nothing was changed\n  rests on: {cost.basis}"
     )
 
 
@@ -222,11 +229,22 @@ def show(backfill_id: int, as_json: AsJson = False) -> None:
         " error from ops.backfill_chunk where backfill_id = %s order by chunk",
         backfill_id,
     )
-    if not rows and not _query("select backfill_id from ops.backfill where backfill_id = %s", backfill_id):
+    known = _query(
+        "select feed, from_at, to_at, state, requested_by, requested_at, reason from ops.backfill"
+        " where backfill_id = %s",
+        backfill_id,
+    )
+    if not known:
         raise UserError(f"there is no backfill {backfill_id}; `fleetflow backfill list` shows those that are")
     if as_json:
         typer.echo(json.dumps(rows, default=str))
         return
+    whole = known[0]
+    typer.echo(
+        f"backfill {backfill_id}: {whole['feed']} {whole['from_at']:%F %T} .. {whole['to_at']:%F %T} UTC,"
+        f" {whole['state']}; asked for by {whole['requested_by']}, {whole['requested_at']:%F %R}"
+        + (f"; {whole['reason']}" if whole["reason"] else "")
+    )
     for row in rows:
         typer.echo(
             f"{row['chunk']:>4}  {row['from_at']:%F %T} .. {row['to_at']:%F %T}  {row['arm']:<8}{row['state']:<12}"
@@ -247,8 +265,13 @@ def cancel(
 
     with connect(load_settings().dsn("loader"), autocommit=True) as conn:
         if not ledger.close(conn, backfill_id, "cancelled", reason):
+            found = conn.execute(
+                "select state from ops.backfill where backfill_id = %s", (backfill_id,)
+            ).fetchone()
             raise UserError(
-                f"backfill {backfill_id} is not open; `fleetflow backfill list` shows how it stands"
+                f"backfill {backfill_id} is {found[0]}: only one that is open or failed can be cancelled"
+                if found
+                else f"there is no backfill {backfill_id}; `fleetflow backfill list` shows those that are"
             )
     typer.echo(f"backfill {backfill_id} is cancelled")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ingestion.cdc.errors import (
     AlreadyRunningError,
     CdcError,
+    NoFreeSlotError,
     NoSnapshotError,
     PublicationError,
     SchemaDriftError,
@@ -30,6 +31,7 @@ __all__ = [
     "AlreadyRunningError",
     "CdcError",
     "Lag",
+    "NoFreeSlotError",
     "NoSnapshotError",
     "PublicationError",
     "PullReport",

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from ingestion.cdc.lsn import format_lsn
-from ingestion.cdc.mirror import MirrorTable, identifiers
+from ingestion.cdc.mirror import MirrorTable, identifiers, with_parameters
 from ingestion.cdc.publication import SCHEMA
 from ingestion.cdc.slot import plain_output
 
@@ -48,12 +48,14 @@ def backfill(
     """
     stage = sql.Identifier("pg_temp", f"cdc_fill_{table.entity}")
     _read_again(source, warehouse, table, added, stage)
-    same_key = [sql.SQL("held.{0} = s.{0}").format(sql.Identifier(name)) for name in table.key]
+    same_key = [
+        sql.SQL("held.{0} = s.{0}").format(sql.Identifier(name)) for name in with_parameters(table.key)
+    ]
     take = [
         sql.SQL("{0} = case when held._lsn < {1}::pg_lsn then s.{0} else held.{0} end").format(
             sql.Identifier(name), format_lsn(since)
         )
-        for name, since in added.items()
+        for name, since in zip(with_parameters(list(added)), added.values(), strict=True)
     ]
     statement = sql.SQL(_FILL).format(
         current=table.current,
@@ -61,7 +63,7 @@ def backfill(
         stage=stage,
         take=sql.SQL(", ").join(take),
         same_key=sql.SQL(" and ").join(same_key),
-        every=identifiers(list(table.types)),
+        every=identifiers(with_parameters(list(table.types))),
     )
     values = {"at": format_lsn(at), "since": format_lsn(max(added.values())), "batch": batch_id}
     return warehouse.execute(statement, values).rowcount

@@ -33,6 +33,10 @@ class AlreadyRunningError(CdcError):
     """Another pull or snapshot of the same slot is at work."""
 
 
+class NoFreeSlotError(CdcError):
+    """The order database has no slot left for the pull's temporary one."""
+
+
 class PublicationError(CdcError):
     """The publication is missing, or publishes something else than the mirrors expect."""
 

@@ -19,7 +19,7 @@ class SourceColumn:
     """A column of the order database.
 
     `missing` is what rows older than the column hold in it. Where that is not one value for all of them (`computed`:
-    a default is there, but no missing value), only the table itself can tell.
+    a default is there, but no missing value), only the table itself can tell. `sends_text`: its binary form is text.
     """
 
     name: str
@@ -28,6 +28,7 @@ class SourceColumn:
     number: int | None = None
     missing: str | None = None
     computed: bool = False
+    sends_text: bool = False
 
     @property
     def type(self) -> tuple[int, int]:
@@ -76,6 +77,7 @@ class Layout:
                     now.number if now else None,
                     now.missing if now else None,
                     now is not None and now.computed,
+                    now is not None and now.sends_text and now.type_oid == seen.type_oid,
                 )
             )
         return cls(relation.oid, tuple(columns))

@@ -15,20 +15,25 @@ from psycopg import sql
 
 from ingestion.cdc.errors import PublicationError
 from ingestion.cdc.layout import Layout, SourceColumn
+from ingestion.cdc.publication import OWN_COLUMNS
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 SCHEMA = "source"
-_OWN_COLUMNS = frozenset({"_lsn", "_committed_at", "_deleted", "batch_id"})
+# Of these types equal values are spelled alike, so that keys can be told apart by their bytes (1.0 = 1.00 as numeric).
+KEY_TYPES = frozenset({"text", "character varying", "uuid", "bigint", "integer", "smallint"})
+# Types that are sent and taken as the bytes of their text: name, text, char(n), varchar.
+_TEXTUAL = frozenset({19, 25, 1042, 1043})
 
 
 @dataclass(frozen=True)
 class MirrorTable:
-    """The entity's columns with their SQL types, in the mirror's order, and its key."""
+    """The entity's columns with their SQL types, in the mirror's order, and its key; `oids` are the types' numbers."""
 
     entity: str
     types: dict[str, str]
     key: tuple[str, ...]
+    oids: dict[str, int]
 
     @property
     def current(self) -> sql.Identifier:
@@ -44,28 +49,43 @@ class MirrorTable:
         """The SQL type of a column, as the catalog spells it."""
         return sql.SQL(self.types[column])
 
+    def takes_binary(self, layout: Layout) -> bool:
+        """Tell whether every value of the layout has one binary form there and here."""
+        return all(
+            column.type_oid == self.oids[column.name]
+            or (self.oids[column.name] in _TEXTUAL and (column.type_oid in _TEXTUAL or column.sends_text))
+            for column in layout.columns
+            if column.name in self.oids
+        )
+
 
 def read_mirror(warehouse: Connection, entity: str) -> MirrorTable:
     """Return the mirror of an entity.
 
     Raises:
-        PublicationError: there is no mirror, or it has no primary key.
+        PublicationError: there is no mirror, or it has no primary key that can be told apart by its bytes.
     """
     rows = warehouse.execute(
         "select a.attname, format_type(a.atttypid, a.atttypmod),"
-        " coalesce(array_position(i.indkey::int2[], a.attnum), -1)"
+        " coalesce(array_position(i.indkey::int2[], a.attnum), -1), a.atttypid"
         " from pg_attribute as a left join pg_index as i on i.indrelid = a.attrelid and i.indisprimary"
         " where a.attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) and a.attnum > 0"
         " and not a.attisdropped"
         " order by a.attnum",
         (SCHEMA, entity),
     ).fetchall()
-    key = tuple(name for name, _, rank in sorted(rows, key=lambda row: row[2]) if _ and rank >= 0)
+    key = tuple(name for name, _, rank, _ in sorted(rows, key=lambda row: row[2]) if rank >= 0)
     if not key:
         raise PublicationError(
             f"the warehouse has no mirror {SCHEMA}.{entity} with a primary key; `fleetflow migrate`"
         )
-    return MirrorTable(entity, {name: kind for name, kind, _ in rows if name not in _OWN_COLUMNS}, key)
+    types = {name: kind for name, kind, *_ in rows if name not in OWN_COLUMNS}
+    if odd := [name for name in key if types[name].partition("(")[0] not in KEY_TYPES]:
+        raise PublicationError(
+            f"the key of {SCHEMA}.{entity} has {odd[0]}, a {types[odd[0]]}, of which equal values may be spelled in two"
+            f" ways; a key may be {', '.join(sorted(KEY_TYPES))}"
+        )
+    return MirrorTable(entity, types, key, {name: oid for name, _, _, oid in rows if name in types})
 
 
 def add_columns(warehouse: Connection, table: MirrorTable, columns: Sequence[SourceColumn]) -> MirrorTable:
@@ -124,6 +144,11 @@ def mark_truncated(warehouse: Connection, table: MirrorTable, at: tuple[str, int
 def identifiers(names: Sequence[str]) -> sql.Composed:
     """Join column names."""
     return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+def with_parameters(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names as a statement with parameters has to have them: a % in them is not the sign of one."""
+    return tuple(name.replace("%", "%%") for name in names)
 
 
 def fit_types(warehouse: Connection, table: MirrorTable, known: Layout, seen: Layout) -> MirrorTable:

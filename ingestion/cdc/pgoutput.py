@@ -1,20 +1,22 @@
 """Decodes pgoutput, protocol version 1: what a logical slot says about each transaction.
 
-A row's values stay as they came: each is one field of a binary COPY (4 bytes of length, then the text), so
-that staging a change copies bytes and parses nothing. Trusted unchecked: the server sends whole messages.
+A row is a message of its own: kind, relation, form of the row, number of columns, then the values; each value is a form
+and, unless it is null or left alone, 4 bytes of length and the bytes, binary or text as was asked for. Trusted
+unchecked: the server sends whole messages.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
-from typing import NamedTuple
 
 BEGIN, COMMIT, RELATION, INSERT, UPDATE, DELETE, TRUNCATE = b"BCRIUDT"
 KEY, OLD, NEW = b"KON"
-_NULL, _KEPT, _TEXT = b"nut"
-
-NULL_FIELD = b"\xff\xff\xff\xff"
+NULL, KEPT, TEXT, BINARY = b"nutb"
+# Kind, relation, form of the row, number of columns.
+PREFIX = 8
+_FORM = 5
 
 _U16 = Struct(">H")
 _U32 = Struct(">I")
@@ -22,9 +24,15 @@ _COLUMN_TYPE = Struct(">Ii")
 _BEGIN = Struct(">QqI")
 _COMMIT = Struct(">BQQq")
 
+Values = list[bytes | None]
+
 
 class ProtocolError(ValueError):
     """The slot sent something that version 1 of pgoutput does not know."""
+
+
+class FormError(ProtocolError):
+    """A value has no binary form that the mirror's column takes; as text it comes."""
 
 
 @dataclass(frozen=True)
@@ -52,22 +60,6 @@ class Begin:
 
     lsn: int
     committed_us: int
-
-
-class Tuple(NamedTuple):
-    """A row: COPY fields, and the positions of columns whose stored value the change left alone (TOAST)."""
-
-    fields: list[bytes]
-    kept: tuple[int, ...]
-
-
-class Change(NamedTuple):
-    """An insert, update or delete: `old` is the key or the row before, where the stream tells it."""
-
-    relation: int
-    new: Tuple | None
-    old: Tuple | None
-    old_is_key: bool = False
 
 
 def read_begin(data: bytes) -> Begin:
@@ -102,50 +94,80 @@ def read_truncate(data: bytes) -> tuple[int, ...]:
     return Struct(f">{count}I").unpack_from(data, 6)
 
 
-def read_change(data: bytes) -> Change:
-    """Decode an insert, update or delete.
+def split_update(data: bytes) -> tuple[bytes, bytes]:
+    """Cut an update that tells the row before, or its key, in two: a message of that row, and one of the new row.
 
     Raises:
         ProtocolError: the row comes in a form that was not asked for.
     """
-    (relation,) = _U32.unpack_from(data, 1)
-    form = data[5]
-    if form == NEW:
-        return Change(relation, read_tuple(data, 6)[0], None)
-    if form not in (KEY, OLD):
-        raise ProtocolError(f"a change of relation {relation} starts with {form:#x}, expected one of N, K, O")
-    old, offset = read_tuple(data, 6)
-    if data[0] == DELETE:
-        return Change(relation, None, old, form == KEY)
-    return Change(relation, read_tuple(data, offset + 1)[0], old, form == KEY)
+    if data[_FORM] not in (KEY, OLD):
+        raise ProtocolError(f"an update starts with {data[_FORM]:#x}, expected one of N, K, O")
+    end = _skip(data, PREFIX, _U16.unpack_from(data, PREFIX - 2)[0])
+    return data[:end], data[:_FORM] + data[end:]
 
 
-def read_tuple(data: bytes, offset: int) -> tuple[Tuple, int]:
-    """Decode one row; return it and the offset after it.
+def read_values(message: bytes, form: int) -> tuple[Values, list[int]]:
+    """Return a row's values, and the positions of those that the change left alone (TOAST); they read None.
 
     Raises:
-        ProtocolError: a value is neither null, kept nor text.
+        FormError: a value has not the form that was asked for (TEXT or BINARY).
     """
-    (count,) = _U16.unpack_from(data, offset)
-    offset += 2
-    fields: list[bytes] = []
-    append, length = fields.append, _U32.unpack_from
-    kept: tuple[int, ...] = ()
+    (count,) = _U16.unpack_from(message, PREFIX - 2)
+    values: Values = []
+    kept = []
+    at = PREFIX
     for position in range(count):
-        form = data[offset]
-        offset += 1
-        if form == _TEXT:
-            end = offset + 4 + length(data, offset)[0]
-            append(data[offset:end])
-            offset = end
-        elif form == _NULL:
-            append(NULL_FIELD)
-        elif form == _KEPT:
-            append(NULL_FIELD)
-            kept = (*kept, position)
-        else:
-            raise ProtocolError(f"column {position} has the form {form:#x}, expected one of t, n, u")
-    return Tuple(fields, kept), offset
+        seen = message[at]
+        end = _skip(message, at, 1)
+        if seen == KEPT:
+            kept.append(position)
+        elif seen not in (form, NULL):
+            raise FormError(
+                f"column {position} has the form {chr(seen)!r}, expected one of {chr(form)}, n, u"
+            )
+        values.append(message[at + 5 : end] if seen == form else None)
+        at = end
+    return values, kept
+
+
+def key_reader(positions: tuple[int, ...]) -> Callable[[bytes], bytes]:
+    """Return a function that cuts the columns at these positions, each with its length, out of a row's message."""
+    if positions == (0,):
+        return lambda message: message[9 : 13 + int.from_bytes(message[9:13])]
+
+    def read(message: bytes) -> bytes:
+        starts = [PREFIX]
+        for _ in range(max(positions) + 1):
+            starts.append(_skip(message, starts[-1], 1))
+        return b"".join(message[starts[p] + 1 : starts[p + 1]] for p in positions)
+
+    return read
+
+
+def split_key(key: bytes) -> list[bytes]:
+    """Return the columns of a key that `key_reader` cut out, each with its length."""
+    columns = []
+    while key:
+        end = 4 + int.from_bytes(key[:4])
+        columns.append(key[:end])
+        key = key[end:]
+    return columns
+
+
+def tells_key(message: bytes, positions: tuple[int, ...]) -> bool:
+    """Tell whether the columns at these positions hold values."""
+    at, forms = PREFIX, []
+    for _ in range(max(positions) + 1):
+        forms.append(message[at])
+        at = _skip(message, at, 1)
+    return all(forms[p] in (TEXT, BINARY) for p in positions)
+
+
+def _skip(data: bytes, at: int, columns: int) -> int:
+    """Return where the next columns end."""
+    for _ in range(columns):
+        at += 5 + _U32.unpack_from(data, at + 1)[0] if data[at] in (TEXT, BINARY) else 1
+    return at
 
 
 def _read_name(data: bytes, offset: int) -> tuple[str, int]:

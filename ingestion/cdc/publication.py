@@ -21,6 +21,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 Tables = Mapping[str, tuple[str, ...] | None]
 
 SCHEMA = "public"
+# The mirror's own columns, of current and of history.
+OWN_COLUMNS = frozenset({"_op", "_lsn", "_seq", "_committed_at", "_deleted", "batch_id"})
 PUBLICATION = "fleetflow"
 # A table with personal data is published column by column, any other whole.
 TABLES: Tables = {
@@ -103,11 +105,14 @@ def read_published(source: Connection, publication: str) -> dict[str, Layout]:
     rows = source.execute(
         "select p.tablename, c.oid, a.attname, a.atttypid, a.atttypmod, a.attnum,"
         " case when a.atthasmissing then (a.attmissingval::text::text[])[1] end,"
-        " not a.atthasmissing and (a.atthasdef or a.attidentity <> '')"
+        " not a.atthasmissing and (a.atthasdef or a.attidentity <> ''),"
+        " t.typsend in ('pg_catalog.textsend'::regproc, 'pg_catalog.varcharsend'::regproc,"
+        " 'pg_catalog.bpcharsend'::regproc, 'pg_catalog.namesend'::regproc, 'pg_catalog.enum_send'::regproc)"
         " from pg_publication_tables as p"
         " join pg_namespace as n on n.nspname = p.schemaname"
         " join pg_class as c on c.relnamespace = n.oid and c.relname = p.tablename"
         " join pg_attribute as a on a.attrelid = c.oid and a.attname = any(p.attnames) and a.attnum > 0"
+        " join pg_type as t on t.oid = a.atttypid"
         " where p.pubname = %s order by p.tablename, a.attnum",
         (publication,),
     ).fetchall()
@@ -158,11 +163,16 @@ def check_published(publication: str, layouts: Mapping[str, Layout], tables: Tab
 
 
 def check_allowed(table: str, layout: Layout, allowed: tuple[str, ...] | None) -> None:
-    """Refuse a column that is published though it is not on the table's allow-list.
+    """Refuse a column that is published though it is not on the table's allow-list, or bears a name of the mirror's.
 
     Raises:
         PublicationError: such a column is there; none of its values was stored.
     """
+    if reserved := OWN_COLUMNS.intersection(layout.names):
+        raise PublicationError(
+            f"{table} publishes {', '.join(sorted(reserved))}, a name that the mirror has for a column of its own;"
+            " rename it in the order database, or leave it out of the publication"
+        )
     extra = [] if allowed is None else [name for name in layout.names if name not in allowed]
     if extra:
         raise PublicationError(

@@ -1,9 +1,9 @@
 """One pull: everything that the order database committed up to now, applied to the mirrors.
 
-Each round peeks a bounded number of changes, applies them with their position in one warehouse transaction,
-and advances the slot after that commit. A crash anywhere loses nothing and doubles nothing: before the commit
-nothing happened, after it the position says what to skip. Order: an entity's changes are applied in commit
-order.
+Each round reads a bounded number of changes and applies them with their position in one warehouse transaction, while
+the next is decoded; the slot is advanced after the last of these commits. A crash anywhere loses nothing and doubles
+nothing: before a commit nothing of it happened, after it the position says what to skip. Order: an entity's changes
+are applied in commit order.
 
 Not guaranteed: the pull ends where the order database stood when it began; what is committed meanwhile comes
 next time.
@@ -26,13 +26,15 @@ from ingestion.cdc.errors import RECREATE, NoSnapshotError, SchemaDriftError
 from ingestion.cdc.layout import Layout
 from ingestion.cdc.lsn import format_lsn
 from ingestion.cdc.mirror import read_mirror
+from ingestion.cdc.pgoutput import BINARY, TEXT, FormError
 from ingestion.cdc.publication import TABLES, Tables
+from ingestion.cdc.reader import Reader
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 SLOT = "fleetflow"
 WORKER = "cdc"
-ROUND_CHANGES = 250_000
+ROUND_CHANGES = 100_000
 
 
 @dataclass(frozen=True)
@@ -71,32 +73,45 @@ class _Work:
     worker: str
     round_changes: int
     drift: SchemaDriftError | None = None
+    form: int = BINARY
     rounds: int = 0
     changes: dict[str, int] = field(default_factory=dict)
     batches: list[int] = field(default_factory=list)
     followed: list[str] = field(default_factory=list)
 
     def run(self, target: int, until: int | None = None) -> None:
-        """Make rounds until the target is reached, or the transaction that commits at `until`."""
-        while self._round(target, until):
-            pass
+        """Make rounds until the target, or the transaction that commits at `until`; then advance the slot."""
+        try:
+            self._run(target, until)
+        except FormError:
+            if self.form == TEXT:
+                raise
+            self.form = TEXT
+            self._run(target, until)
+        slot.advance(self.source, self.known.slot, self.applied)
 
-    def _round(self, target: int, until: int | None) -> bool:
-        """Peek, apply, commit, advance; return whether the slot may hold more before the target."""
+    def _run(self, target: int, until: int | None) -> None:
+        known = self.known
+        with Reader(
+            self.source, known.slot, known.publication, target, self.round_changes, binary=self.form == BINARY
+        ) as reader:
+            while self._round(reader, target, until):
+                pass
+
+    def _round(self, reader: Reader, target: int, until: int | None) -> bool:
+        """Read, apply, commit; return whether the slot may hold more before the target."""
         before = self.applied
-        applier = Applier(self.warehouse, self.known.slot, before, self.tables, self.catalog, until)
+        applier = Applier(
+            self.warehouse, self.known.slot, before, self.tables, self.catalog, self.form, until
+        )
         with self.warehouse.transaction():
-            with slot.peek(
-                self.source, self.known.slot, self.known.publication, target, self.round_changes
-            ) as messages:
-                ended = not applier.run(messages)
+            ended = not applier.run(reader.read_round())
             full = applier.messages >= self.round_changes and not ended
             after = max(before, applier.last_end) if full or ended else max(before, applier.last_end, target)
             self._backfill(applier, after)
             self._record(applier, before, after)
         self.applied = after
         self._count(applier)
-        slot.advance(self.source, self.known.slot, after)
         return full
 
     def _backfill(self, applier: Applier, after: int) -> None:
@@ -191,7 +206,19 @@ def _begin(
     if missing:
         raise NoSnapshotError(f"{', '.join(sorted(missing))} was never snapshotted; {RECREATE}")
     slot.advance(source, name, known.applied_lsn)
-    return _Work(source, warehouse, known, known.applied_lsn, tables, catalog, worker, round_changes, drift)
+    form = (
+        BINARY
+        if all(_takes_binary(warehouse, entity, catalog[entity]) for entity in tables if entity in catalog)
+        else TEXT
+    )
+    return _Work(
+        source, warehouse, known, known.applied_lsn, tables, catalog, worker, round_changes, drift, form
+    )
+
+
+def _takes_binary(warehouse: Connection, entity: str, layout: Layout) -> bool:
+    with warehouse.transaction():
+        return read_mirror(warehouse, entity).takes_binary(layout)
 
 
 def enter(

@@ -1,90 +1,83 @@
-"""Fills in the values that a change left alone, from the version of the row before it.
+"""Completes rows that a change tells only in part, from the version of the row before it.
 
-In a stage, `_kept` is null or has a `1` for each such column. The version before is the one staged before it
-for the same key, else the current row. First the rows that are the first of their key take theirs from current. Then
-those take theirs from the staged version right before them for which that one is whole, which is nearly all of what is
-left. The rest follows a version that has kept values itself: one sort serves every column, for a running maximum of
-`_n || value` within a key is the last value that was not kept.
+Of a deleted row only the key is known; of an updated one a value that lies out of line and did not change is left out
+(TOAST). The version before is the one before it in the same segment, else the mirror's current row. A segment holds one
+version a row change, in the order of the changes. Keys are compared as they are spelled: see `mirror.KEY_TYPES`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import psycopg
-from psycopg import sql
+from ingestion.cdc.pgoutput import KEY, Values, read_values
 
-Connection = psycopg.Connection[tuple[Any, ...]]
-
-_FROM_CURRENT = """
-update {stage} as s set _kept = null, {take}
-from {stage} as t
-left join {current} as held on {same_key}
-where s._n = t._n and t._kept is not null and t._n in (select min(_n) from {stage} group by {key})
-"""
-
-_FROM_PREVIOUS = """
-update {stage} as s set _kept = null, {take}
-from (
-    select _n, lag(_n) over (partition by {key} order by _n) as previous from {stage}
-    where ({key}) in (select {key} from {stage} where _kept is not null)
-) as place
-inner join {stage} as before on place.previous = before._n and before._kept is null
-inner join {stage} as t on place._n = t._n
-where s._n = t._n and t._kept is not null
-"""
-
-_FROM_STAGE = """
-update {stage} as s set _kept = null, {take}
-from (
-    select *, {last} from {stage}
-    where ({key}) in (select {key} from {stage} where _kept is not null)
-    window w as (partition by {key} order by _n)
-) as t
-where s._n = t._n and t._kept is not null
-"""
-
-_HELD = "c{i} = case when substr(t._kept, {p}, 1) = '1' then held.{name}::text else t.c{i} end"
-_BEFORE = "c{i} = case when substr(t._kept, {p}, 1) = '1' then before.c{i} else t.c{i} end"
-_LAST = (
-    "max((lpad(_n::text, 19, '0') || coalesce('v' || c{i}, 'n')) collate \"C\")"
-    " filter (where _kept is null or substr(_kept, {p}, 1) = '0') over w as m{i}"
-)
-_STAGED = (
-    "c{i} = case when substr(t._kept, {p}, 1) = '0' then t.c{i}"
-    " when substr(t.m{i}, 20, 1) = 'v' then substr(t.m{i}, 21) end"
-)
+_FORM = 5
 
 
-def resolve(
-    warehouse: Connection,
-    parts: Mapping[str, sql.Composable | int],
-    names: Sequence[str],
-    kept: Sequence[int],
-) -> None:
-    """Fill the columns at these positions wherever a staged row kept them."""
-    warehouse.execute(sql.SQL("analyze {stage} ({key_columns}, _n, _kept)").format(**parts))
-    warehouse.execute(sql.SQL(_FROM_CURRENT).format(take=_each(names, kept, _HELD), **parts))
-    if _any_left(warehouse, parts):
-        warehouse.execute(sql.SQL(_FROM_PREVIOUS).format(take=_each(names, kept, _BEFORE), **parts))
-    if _any_left(warehouse, parts):
-        take, last = _each(names, kept, _STAGED), _each(names, kept, _LAST)
-        warehouse.execute(sql.SQL(_FROM_STAGE).format(take=take, last=last, **parts))
+def link(keys: Iterable[bytes], moved: Iterable[int]) -> tuple[list[int], dict[bytes, int]]:
+    """Return for each row the place of the version before it (-1: none here), and each key's last place.
+
+    `moved` are the places of rows that got a new key: the version before is the deletion right before it.
+    """
+    previous: list[int] = []
+    last: dict[bytes, int] = {}
+    before, follow = last.get, previous.append
+    for place, key in enumerate(keys):
+        follow(before(key, -1))
+        last[key] = place
+    for place in moved:
+        previous[place] = place - 1
+    return previous, last
 
 
-def _any_left(warehouse: Connection, parts: Mapping[str, sql.Composable | int]) -> bool:
-    row = warehouse.execute(
-        sql.SQL("select exists (select from {stage} where _kept is not null)").format(**parts)
-    ).fetchone()
-    return row is not None and bool(row[0])
+def take_over(messages: list[bytes], gone: Iterable[int], previous: Sequence[int]) -> set[int]:
+    """Put the message of the version before in the place of each deleted row's; return the places without one here."""
+    left: set[int] = set()
+    for place in gone:
+        before = previous[place]
+        if before < 0 or before in left:
+            left.add(place)
+        else:
+            messages[place] = messages[before]
+    return left
 
 
-def _each(names: Sequence[str], positions: Sequence[int], template: str) -> sql.Composed:
-    parts = (
-        sql.SQL(template.replace("{i}", str(i)).replace("{p}", str(i + 1))).format(
-            name=sql.Identifier(names[i])
-        )
-        for i in positions
-    )
-    return sql.SQL(", ").join(parts)
+def complete(
+    messages: Sequence[bytes],
+    places: Iterable[int],
+    previous: Sequence[int],
+    keys: Sequence[bytes],
+    form: int,
+    fetch: Callable[[list[bytes]], Mapping[bytes, Values]],
+) -> dict[int, Values]:
+    """Return the values of the rows at these places, filled in; `fetch` gives the current rows of keys.
+
+    Raises:
+        FormError: a value has not the form that was asked for.
+    """
+    ordered = sorted(places)
+    wanted = sorted({keys[place] for place in ordered if previous[place] < 0})
+    current = fetch(wanted) if wanted else {}
+    whole: dict[int, Values] = {}
+    for place in ordered:
+        values, kept = read_values(messages[place], form)
+        is_gone = messages[place][_FORM] == KEY
+        if is_gone or kept:
+            before = _before(previous[place], messages, whole, form) or current.get(keys[place])
+            if before is not None:
+                values = before if is_gone else _filled(values, kept, before)
+        whole[place] = values
+    return whole
+
+
+def _before(place: int, messages: Sequence[bytes], whole: Mapping[int, Values], form: int) -> Values | None:
+    if place < 0:
+        return None
+    return whole[place] if place in whole else read_values(messages[place], form)[0]
+
+
+def _filled(values: Values, kept: Iterable[int], before: Values) -> Values:
+    filled = list(values)
+    for position in kept:
+        filled[position] = before[position]
+    return filled

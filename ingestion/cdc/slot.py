@@ -1,20 +1,25 @@
-"""The logical slot in the order database: made, peeked, advanced, dropped, measured.
+"""The logical slot in the order database: made, copied, advanced, dropped, measured.
 
-Peeking leaves the slot where it is. So whoever dies after a peek has lost nothing, and the slot moves only
-when the warehouse has what was peeked.
+A pull reads a temporary copy of the slot. So whoever dies has lost nothing, and the slot moves only when the warehouse
+has what was read; and what comes next is decoded while the warehouse writes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from ingestion.cdc.errors import RECREATE, AlreadyRunningError, SlotMissingError, SlotOvertakenError
+from ingestion.cdc.errors import (
+    RECREATE,
+    AlreadyRunningError,
+    NoFreeSlotError,
+    SlotMissingError,
+    SlotOvertakenError,
+)
 from ingestion.cdc.lsn import format_lsn, parse_lsn
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -104,41 +109,53 @@ def flush_lsn(source: Connection) -> int:
     return parse_lsn(row[0])
 
 
-@contextmanager
-def peek(
-    source: Connection, slot: str, publication: str, upto_lsn: int, upto_changes: int
-) -> Iterator[Iterator[bytes]]:
-    """Stream the slot's messages up to a position, without moving the slot.
-
-    Whole transactions only: `upto_changes` ends the stream at the first transaction that reaches it. The
-    server spools what it decodes to its disk, the client holds a few MiB at a time.
+def copy_temporarily(source: Connection, slot: str) -> str:
+    """Copy the slot to a temporary one, which may be moved and ends with the connection; return its name.
 
     Raises:
-        AlreadyRunningError: another session reads the slot.
+        NoFreeSlotError: the server has as many slots as it may have.
     """
-    statement = sql.SQL(
-        "select data from pg_logical_slot_peek_binary_changes({slot}, {upto}::pg_lsn, {changes},"
-        " 'proto_version', '1', 'publication_names', {publication})"
-    ).format(slot=slot, upto=format_lsn(upto_lsn), changes=upto_changes, publication=_quoted(publication))
+    name = f"{slot[:40]}_pull_{source.info.backend_pid}"
     try:
-        with source.transaction():
-            plain_output(source)
-            with psycopg.ServerCursor(source, "cdc_peek") as cursor:
-                cursor.execute(statement, binary=True)
-                yield _in_portions(cursor)
-    except psycopg.errors.ObjectInUse as fault:
-        raise AlreadyRunningError(f"slot {slot} is in use: {fault.diag.message_primary}") from fault
+        source.execute("select pg_copy_logical_replication_slot(%s, %s, true)", (slot, name))
+    except psycopg.errors.ConfigurationLimitExceeded as fault:
+        raise NoFreeSlotError(
+            f"a pull needs one replication slot beside {slot}, but the order database has none left:"
+            " raise max_replication_slots there, or drop slots that nobody reads"
+        ) from fault
+    return name
 
 
-def _in_portions(cursor: psycopg.ServerCursor[tuple[Any, ...]]) -> Iterator[bytes]:
+def take(
+    source: Connection, slot: str, publication: str, upto: tuple[int, int], *, binary: bool
+) -> Iterator[list[bytes]]:
+    """Take messages out of a slot in portions of a few MiB; the slot moves. For a temporary one.
+
+    Whole transactions only: `upto` has a position, and a number of messages, of which the first that is reached ends
+    the stream. The server spools what it decodes to its disk.
+    """
+    lsn, changes = upto
+    statement = sql.SQL(
+        "select data from pg_logical_slot_get_binary_changes({slot}, {upto}::pg_lsn, {changes},"
+        " 'proto_version', '1', 'publication_names', {publication}, 'binary', {binary})"
+    ).format(
+        slot=slot, upto=format_lsn(lsn), changes=changes, publication=_quoted(publication),
+        binary="true" if binary else "false",
+    )  # fmt: skip
+    with source.transaction():
+        plain_output(source)
+        with psycopg.ServerCursor(source, "cdc_take") as cursor:
+            cursor.execute(statement, binary=True)
+            yield from _in_portions(cursor)
+
+
+def _in_portions(cursor: psycopg.ServerCursor[tuple[Any, ...]]) -> Iterator[list[bytes]]:
     """Fetch as many messages at a time as make about FETCH_BYTES, judged by the ones before."""
     count = _FETCH_FIRST
     while rows := cursor.fetchmany(count):
-        size = 0
-        for (data,) in rows:
-            size += len(data)
-            yield data
-        count = max(1, min(_FETCH_MOST, _FETCH_BYTES * len(rows) // size))
+        portion = [data for (data,) in rows]
+        yield portion
+        count = max(1, min(_FETCH_MOST, _FETCH_BYTES * len(portion) // sum(map(len, portion))))
 
 
 def _quoted(publication: str) -> str:

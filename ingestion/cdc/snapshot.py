@@ -22,7 +22,14 @@ from ingestion.cdc import ledger, publication, slot
 from ingestion.cdc.errors import PublicationError, SlotTakenError, SnapshotExistsError
 from ingestion.cdc.layout import Layout
 from ingestion.cdc.lsn import format_lsn
-from ingestion.cdc.mirror import MirrorTable, add_columns, fit_types, identifiers, read_mirror
+from ingestion.cdc.mirror import (
+    MirrorTable,
+    add_columns,
+    fit_types,
+    identifiers,
+    read_mirror,
+    with_parameters,
+)
 from ingestion.cdc.publication import PUBLICATION, SCHEMA, TABLES, Tables
 from ingestion.cdc.pull import SLOT, WORKER, PullReport, enter, pull
 
@@ -221,9 +228,9 @@ class _Copy:
 
     def _merge(self, table: MirrorTable, layout: Layout, stage: sql.Identifier, batch_id: int) -> int:
         """Write what differs; return the number of history rows."""
-        key, names = table.key, layout.names
+        key, names, every = map(with_parameters, (table.key, layout.names, tuple(table.types)))
         others = [name for name in names if name not in key]
-        forgotten = [name for name in table.types if name not in names]
+        forgotten = [name for name in every if name not in names]
         own = ["_lsn", "_committed_at", "_deleted", "batch_id"]
         same_key = sql.SQL(" and ").join(
             sql.SQL("m.{0} = s.{0}").format(sql.Identifier(name)) for name in key
@@ -237,7 +244,7 @@ class _Copy:
         parts = {
             "current": table.current, "history": table.history, "stage": stage, "same_key": same_key,
             "columns": identifiers(names), "key": identifiers(key), "own": identifiers(own),
-            "every": identifiers(list(table.types)), "assignments": assignments,
+            "every": identifiers(every), "assignments": assignments,
             "staged": _prefixed("s", names), "mirrored": _prefixed("m", names),
         }  # fmt: skip
         values = {"lsn": format_lsn(self.lsn), "batch": batch_id}

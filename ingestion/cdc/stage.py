@@ -1,13 +1,16 @@
-"""Changes of one entity on their way into its mirror: buffered, copied to a temporary table, applied as sets.
+"""Changes of one entity on their way into its mirror: gathered to segments, completed, copied.
 
-Every change becomes a history row; per key the last one becomes the current row. A value that a change did
-not touch (an unchanged TOAST value, every column of a deleted row but the key) is taken from the version
-before it: the latest in the stage, else the current row. Memory: one buffer of about BUFFER_BYTES per entity,
+A segment is copied into history as it is, row by row; of current the rows of its keys are taken out and the last
+version of each is copied in. So no change is written anywhere but where it stays. Current's indexes hold the batch, so
+an update of a row in place would write them all the same. Memory: about three segments of SEGMENT_BYTES per entity,
 whatever the size of a transaction.
 """
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from struct import Struct
 from typing import Any
@@ -15,243 +18,298 @@ from typing import Any
 import numpy as np
 import psycopg
 from psycopg import sql
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
 
-from ingestion.cdc.encode import encode_rows
+from ingestion.cdc.encode import (
+    COPY_HEADER,
+    COPY_TRAILER,
+    Heads,
+    encode_row,
+    encode_rows,
+    encode_text_row,
+    make_heads,
+)
+from ingestion.cdc.errors import PublicationError
 from ingestion.cdc.lane import Lane
 from ingestion.cdc.layout import Layout
-from ingestion.cdc.mirror import MirrorTable, identifiers
-from ingestion.cdc.pgoutput import NULL_FIELD, Begin, Tuple, read_tuple
-from ingestion.cdc.resolve import resolve
+from ingestion.cdc.mirror import MirrorTable, identifiers, with_parameters
+from ingestion.cdc.pgoutput import (
+    BINARY,
+    DELETE,
+    INSERT,
+    KEY,
+    UPDATE,
+    Begin,
+    Values,
+    key_reader,
+    split_key,
+    split_update,
+    tells_key,
+)
+from ingestion.cdc.resolve import complete, link, take_over
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-BUFFER_BYTES = 4 << 20
-SEGMENT_CHANGES = 50_000
-_COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_COPY_TRAILER = b"\xff\xff"
-# Columns: how many follow, then length and value of _n, _op, _seq, _lsn, _committed_at.
-_HEAD = Struct(">hiqi1siqiQiq")
-_LENGTH = Struct(">i")
-_OWN = 6
+SEGMENT_BYTES = 8 << 20
+_FORM = 5
+_HISTORY_OWN = ("_op", "_lsn", "_seq", "_committed_at", "batch_id")
+_CURRENT_OWN = ("_lsn", "_committed_at", "_deleted", "batch_id")
 
-# The same, as an array of them; what was kept stands last, for its length differs.
-_HEADS = [
-    ("fields", ">i2"), ("n_size", ">i4"), ("n", ">i8"), ("op_size", ">i4"), ("op", "S1"), ("seq_size", ">i4"),
-    ("seq", ">i8"), ("lsn_size", ">i4"), ("lsn", ">u8"), ("us_size", ">i4"), ("us", ">i8"),
-]  # fmt: skip
 
-# Each value is read from its text once, and the rows are sorted once: in the order of the key, because inserting into
-# an index is cheapest that way.
-_WRITE = """
-with typed as materialized (
-    select {typed}, _op, _lsn, _seq, _committed_at,
-        lead(_n) over (partition by {key} order by _n) is null as _is_last
-    from {stage}
-), remembered as (
-    insert into {history} ({columns}, _op, _lsn, _seq, _committed_at, batch_id)
-    select {staged}, _op, _lsn, _seq, _committed_at, {batch} from typed
-)
-insert into {current} ({columns}, {own})
-select {staged}, _lsn, _committed_at, _op = 'd', {batch} from typed where _is_last
-on conflict ({conflict}) do update set {assignments}
-"""
+@dataclass
+class Tally:
+    """What one entity got in this transaction."""
+
+    batch_id: int
+    first: Begin
+    last: Begin
+    changes: int = 0
+
+
+_TEXT_OID = 25
+# Dimensions, whether nulls are there, type of the elements, number, first index; then the elements.
+_ARRAY = Struct(">iiIii")
+
+
+class _Array(bytes):
+    """An array as the server takes it in binary: the keys are not decoded to be encoded again."""
+
+
+class _ArrayDumper(Dumper):
+    format = Format.BINARY
+
+    def dump(self, obj: _Array) -> bytes:
+        return obj
+
+
+@dataclass
+class _Segment:
+    """What one go writes: rows that are encoded, and the places of those that are left to be completed first.
+
+    `own` holds the mirror's own columns, each as one array for all rows.
+    """
+
+    own: dict[str, Any]
+    messages: list[bytes]
+    keys: list[bytes]
+    previous: list[int]
+    last: dict[bytes, int]
+    left: set[int]
+    history: Sequence[bytes] = ()
+    current: Sequence[bytes] = ()
 
 
 class Stage:
-    """Collects the changes of one entity under one layout."""
+    """Takes the changes of one entity under one layout, in order."""
 
     def __init__(
-        self, warehouse: Connection, lane: Lane, table: MirrorTable, layout: Layout, batch_id: int
+        self, warehouse: Connection, lane: Lane, table: MirrorTable, layout: Layout, tally: Tally, form: int
     ) -> None:
-        """Make the temporary table; the stage lives within the running transaction."""
+        """Begin; values have the form TEXT or BINARY. Lives within the running transaction."""
         self.table = table
         self.layout = layout
-        self.batch_id = batch_id
-        self.key = tuple(layout.names.index(name) for name in table.key)
+        self.tally = tally
         self._warehouse = warehouse
         self._lane = lane
-        self._name = sql.Identifier("pg_temp", f"cdc_{table.entity}")
+        self._form = form
         self._width = len(layout.columns)
-        self._fields = _OWN + self._width
-        self._rows: list[bytes] = []
-        self._plain: list[tuple[bytes, bytes, int, Begin, int]] = []
-        self._gone: list[tuple[bytes, bytes, int, Begin, int]] = []
-        self._others = tuple(i for i in range(self._width) if i not in self.key)
-        self._bytes = 0
-        self._staged = 0
-        self._applied = 0
-        self._kept: set[int] = set()
+        self._key = tuple(layout.names.index(name) for name in table.key)
+        self._key_of = key_reader(self._key)
         self._parts = self._sql_parts()
-        self._make()
+        self._begin_segment()
 
-    def _make(self) -> None:
-        columns = [sql.SQL("{} text").format(_column(i)) for i in range(self._width)]
-        self._warehouse.execute(sql.SQL("drop table if exists {}").format(self._name))
-        self._warehouse.execute(
-            sql.SQL(
-                "create temporary table {} (_n bigint, _op text, _seq bigint, _lsn pg_lsn,"
-                " _committed_at timestamptz,"
-                " _kept text, {}) on commit drop"
-            ).format(sql.Identifier(f"cdc_{self.table.entity}"), sql.SQL(", ").join(columns))
-        )
+    def _begin_segment(self) -> None:
+        # One list a column, and none for each change: that would be work for the collector of garbage.
+        self.messages: list[bytes] = []
+        self.kinds = bytearray()
+        self.sequences = array("q")
+        self.begin: Begin | None = None
+        self._transactions: list[tuple[int, Begin]] = []
+        self._gone: list[int] = []
+        self._moved: list[int] = []
+        self._weighed = self._bytes = 0
 
-    def add(self, operation: bytes, begin: Begin, sequence: int, row: Tuple) -> None:
-        """Take one version of a row; `sequence` counts the changes of its transaction."""
-        self._staged += 1
-        self._encode(operation, begin, sequence, row, self._staged)
-        self._spill()
+    def enter(self, begin: Begin) -> None:
+        """Take it that the changes from here on are of this transaction."""
+        self.begin = begin
+        self._transactions.append((len(self.messages), begin))
 
-    def add_plain(self, operation: bytes, begin: Begin, sequence: int, message: bytes) -> None:
-        """Take a message that holds one new row and nothing else; it is decoded with thousands of others."""
-        self._staged += 1
-        self._plain.append((message, operation, sequence, begin, self._staged))
-        self._bytes += len(message)
-        if self._bytes >= BUFFER_BYTES:
-            self._spill()
+    def add(self, kind: int, sequence: int, message: bytes) -> int:
+        """Take a change of the transaction entered; `sequence` counts its changes. Return how many versions it made.
 
-    def add_gone(self, begin: Begin, sequence: int, message: bytes) -> None:
-        """Take a message of a deletion that holds the row's key."""
-        self._staged += 1
-        self._gone.append((message, b"d", sequence, begin, self._staged))
-        self._bytes += len(message)
-        if self._bytes >= BUFFER_BYTES:
-            self._spill()
+        A message of one whole new row may as well be appended to `messages`, `kinds` and `sequences`.
 
-    def _encode(self, operation: bytes, begin: Begin, sequence: int, row: Tuple, number: int) -> None:
-        head = _HEAD.pack(
-            self._fields, 8, number, 1, operation, 8, sequence, 8, begin.lsn, 8, begin.committed_us
-        )
-        kept = NULL_FIELD
-        if row.kept:
-            self._kept.update(row.kept)
-            kept = _mask(row.kept, self._width)
-        encoded = b"".join((head, kept, *row.fields))
-        self._rows.append(encoded)
-        self._bytes += len(encoded)
+        Raises:
+            PublicationError: the stream does not tell the key of a changed row.
+        """
+        form = message[_FORM]
+        if kind == UPDATE and form in b"KO":
+            return self._add_update(sequence, message)
+        if kind == DELETE:
+            self._require_key(message)
+            if form == KEY:
+                self._gone.append(len(self.messages))
+        self.messages.append(message)
+        self.kinds.append(kind)
+        self.sequences.append(sequence)
+        return 1
 
-    def _encode_many(self, waiting: list[tuple[bytes, bytes, int, Begin, int]], kept: bytes) -> None:
-        """Encode messages at once; those that hold more than text and nulls are encoded one by one."""
-        messages = [entry[0] for entry in waiting]
-        heads = np.empty(len(waiting), np.dtype([*_HEADS, ("kept", f"V{len(kept)}")]))
-        heads["fields"] = self._fields
-        for name, size in (("n_size", 8), ("op_size", 1), ("seq_size", 8), ("lsn_size", 8), ("us_size", 8)):
-            heads[name] = size
-        heads["op"] = [entry[1] for entry in waiting]
-        heads["seq"] = [entry[2] for entry in waiting]
-        heads["lsn"] = [entry[3].lsn for entry in waiting]
-        heads["us"] = [entry[3].committed_us for entry in waiting]
-        heads["n"] = [entry[4] for entry in waiting]
-        heads["kept"] = np.void(kept)
-        encoded, left_out = encode_rows(messages, heads, self._width)
-        self._rows += encoded
-        for place in left_out:
-            message, operation, sequence, begin, number = waiting[place]
-            row = read_tuple(message, 6)[0]
-            self._encode(operation, begin, sequence, self.gone(row) if operation == b"d" else row, number)
+    def _add_update(self, sequence: int, message: bytes) -> int:
+        """Take an update that tells the row before: with another key it is the old row's end and a new row."""
+        old, new = split_update(message)
+        self._require_key(old)
+        if self._key_of(old) == self._key_of(new):
+            return self.add(UPDATE, sequence, new)
+        self.add(DELETE, sequence, old)
+        self._moved.append(len(self.messages))
+        return 1 + self.add(INSERT, sequence + 1, new)
 
-    def _spill(self) -> None:
-        """Pass on a buffer that is full, and a segment that is large enough."""
-        if self._bytes >= BUFFER_BYTES:
-            self._copy()
-            if self._staged >= SEGMENT_CHANGES:
-                self._write()
+    def _require_key(self, message: bytes) -> None:
+        if not tells_key(message, self._key):
+            raise PublicationError(
+                f"{self.table.entity}: the stream does not tell {', '.join(self.table.key)} of a changed row; its"
+                " replica identity must be the primary key, or full"
+            )
 
-    def key_of(self, row: Tuple) -> tuple[bytes, ...]:
-        """The key of a row, as COPY fields."""
-        return tuple(row.fields[position] for position in self.key)
+    def spill(self) -> None:
+        """Pass the segment on if it is full."""
+        self._bytes += sum(map(len, self.messages[self._weighed :]))
+        self._weighed = len(self.messages)
+        if self._bytes >= SEGMENT_BYTES:
+            self._pass_on()
 
-    def gone(self, row: Tuple) -> Tuple:
-        """A deleted row of which only the key is known: everything else is kept from the version before."""
-        return Tuple(row.fields, self._others)
-
-    def apply(self) -> int:
-        """Apply what is left to history and current; return the number of changes since the last call."""
-        self._copy()
-        self._write()
+    def apply(self) -> None:
+        """Write everything that was taken, and wait for it."""
+        self._pass_on()
         self._lane.drain()
-        applied, self._applied = self._applied, 0
-        return applied
 
-    def _copy(self) -> None:
-        """Hand the buffer to the lane."""
-        if self._plain:
-            self._encode_many(self._plain, NULL_FIELD)
-        if self._gone:
-            self._kept.update(self._others)
-            self._encode_many(self._gone, _mask(self._others, self._width) if self._others else NULL_FIELD)
-        self._plain, self._gone = [], []
-        rows, self._rows, self._bytes = self._rows, [], 0
-        if rows:
-            self._lane.submit(partial(self._copy_rows, rows))
+    def _pass_on(self) -> None:
+        if self.messages:
+            self.tally.changes += len(self.messages)
+            self.tally.last = self._transactions[-1][1]
+            self._lane.submit(partial(self._write, self._seal()))
+            self._begin_segment()
 
-    def _copy_rows(self, rows: list[bytes]) -> None:
-        into = sql.SQL("copy {} from stdin (format binary)").format(self._name)
-        with self._warehouse.cursor() as cursor, cursor.copy(into) as copy:
-            copy.write(_COPY_HEADER)
-            copy.write(b"".join(rows))
-            copy.write(_COPY_TRAILER)
+    def _seal(self) -> _Segment:
+        """Link the versions of each row, and encode what is whole."""
+        messages = self.messages
+        keys = list(map(self._key_of, messages))
+        previous, last = link(keys, self._moved)
+        left = take_over(messages, self._gone, previous)
+        segment = _Segment(self._own(), messages, keys, previous, last, left)
+        if self._form != BINARY:
+            segment.left = set(range(len(messages)))
+            return segment
+        encoded = encode_rows(messages, self._heads(_HISTORY_OWN, segment), self._width, left)
+        segment.history = encoded.portions
+        left.update(encoded.odd)
+        # In the order of the key, because inserting into an index is cheapest that way.
+        newest = [place for _, place in sorted(last.items()) if place not in left]
+        segment.current = encoded.behind(self._heads(_CURRENT_OWN, segment, newest), newest)
+        return segment
 
-    def _write(self) -> None:
-        """Have the lane apply the segment staged so far, and begin another."""
-        if self._staged:
-            self._lane.submit(partial(self._write_segment, sorted(self._kept)))
-        self._applied += self._staged
-        self._staged = 0
-        self._kept = set()
-
-    def _write_segment(self, kept: list[int]) -> None:
-        if kept:
-            resolve(self._warehouse, self._parts, self.layout.names, kept)
-        for statement in (_WRITE, "truncate {stage}"):
-            self._warehouse.execute(sql.SQL(statement).format(**self._parts))
-
-    def _sql_parts(self) -> dict[str, sql.Composable | int]:
-        """What the statements are put together from; a key is compared by its type, not by its spelling."""
-        names, types, current = self.layout.names, self.table.types, self.table.current
-        casts = [sql.SQL("{}::{}").format(_column(i), self.table.type_of(n)) for i, n in enumerate(names)]
-        own = ["_lsn", "_committed_at", "_deleted", "batch_id"]
-        assignments = [
-            *(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(n)) for n in [*names, *own]),
-            *(sql.SQL("{} = null").format(sql.Identifier(n)) for n in types if n not in names),
-        ]
-        same_key = [sql.SQL("held.{} = t.{}").format(sql.Identifier(names[i]), casts[i]) for i in self.key]
+    def _own(self) -> dict[str, Any]:
+        """Return the mirror's own columns of all rows."""
+        kinds = np.frombuffer(bytes(self.kinds), np.uint8)
+        first = [place for place, _ in self._transactions]
+        counts = np.diff([*first, len(kinds)])
         return {
-            "stage": self._name, "current": current, "history": self.table.history, "batch": self.batch_id,
-            "columns": identifiers(names), "own": identifiers(own), "typed": sql.SQL(", ").join(
-                sql.SQL("{} as {}").format(cast, _column(i)) for i, cast in enumerate(casts)
-            ),
-            "staged": sql.SQL(", ").join(map(_column, range(self._width))),
-            "key_columns": sql.SQL(", ").join(map(_column, self.key)),
-            "key": sql.SQL(", ").join(casts[i] for i in self.key), "conflict": identifiers(self.table.key),
-            "assignments": sql.SQL(", ").join(assignments), "same_key": sql.SQL(" and ").join(same_key),
+            "_op": np.frombuffer(bytes(self.kinds).lower(), "S1"),
+            "_lsn": np.repeat(np.array([begin.lsn for _, begin in self._transactions], np.uint64), counts),
+            "_seq": np.array(self.sequences),
+            "_committed_at": np.repeat([begin.committed_us for _, begin in self._transactions], counts),
+            "_deleted": kinds == DELETE,
+            "batch_id": np.full(len(kinds), self.tally.batch_id),
+        }
+
+    def _heads(self, names: Sequence[str], segment: _Segment, places: Sequence[int] | None = None) -> Heads:
+        own = segment.own if places is None else {name: segment.own[name][places] for name in names}
+        count = len(segment.messages) if places is None else len(places)
+        return make_heads(names, own, count, self._width)
+
+    def _write(self, segment: _Segment) -> None:
+        """Bring a segment into history and current; in the lane, after the segments before it."""
+        whole = complete(
+            segment.messages, segment.left, segment.previous, segment.keys, self._form, self._fetch
+        )
+        self._copy(
+            "history", _HISTORY_OWN, segment.history, self._rest(segment, _HISTORY_OWN, whole, list(whole))
+        )
+        self._take_out(sorted(segment.last))
+        newest = [place for place in segment.last.values() if place in whole]
+        self._copy("current", _CURRENT_OWN, segment.current, self._rest(segment, _CURRENT_OWN, whole, newest))
+
+    def _rest(
+        self, segment: _Segment, own: Sequence[str], whole: dict[int, Values], places: list[int]
+    ) -> Iterator[bytes]:
+        encode = encode_row if self._form == BINARY else encode_text_row
+        for head, place in zip(self._heads(own, segment, places), places, strict=True):
+            yield encode(head, whole[place])
+
+    def _copy(self, target: str, own: Sequence[str], rows: Sequence[bytes], rest: Iterable[bytes]) -> None:
+        is_binary = self._form == BINARY
+        into = sql.SQL("copy {} ({}, {}) from stdin" + (" (format binary)" if is_binary else "")).format(
+            self._parts[target], identifiers(own), self._parts["columns"]
+        )
+        with self._warehouse.cursor() as cursor, cursor.copy(into) as copy:
+            if is_binary:
+                copy.write(COPY_HEADER)
+            for portion in rows:
+                copy.write(portion)
+            copy.write(b"".join(rest))
+            if is_binary:
+                copy.write(COPY_TRAILER)
+
+    def _cursor(self) -> psycopg.Cursor[tuple[Any, ...]]:
+        cursor = self._warehouse.cursor(binary=self._form == BINARY)
+        cursor.adapters.register_dumper(_Array, _ArrayDumper)
+        return cursor
+
+    def _take_out(self, keys: Sequence[bytes]) -> None:
+        """Delete the current rows of keys: their last versions are copied in next."""
+        with self._cursor() as cursor:
+            cursor.execute(
+                sql.SQL("delete from {current} where {match}").format(**self._parts), self._key_arrays(keys)
+            )
+
+    def _fetch(self, keys: Sequence[bytes]) -> dict[bytes, Values]:
+        """Return the current rows of keys, in the form of the stream."""
+        with self._cursor() as cursor:
+            cursor.execute(
+                sql.SQL("select {fetched} from {current} where {match}").format(**self._parts),
+                self._key_arrays(keys),
+            )
+            found = cursor.pgresult
+            assert found is not None
+            rows = [[found.get_value(row, i) for i in range(self._width)] for row in range(found.ntuples)]
+        return {b"".join(_with_length(row[i] or b"") for i in self._key): row for row in rows}
+
+    def _key_arrays(self, keys: Sequence[bytes]) -> list[_Array]:
+        """Return the keys as parameters: an array for each of their columns."""
+        columns = [keys] if len(self._key) == 1 else list(zip(*map(split_key, keys), strict=True))
+        oids = [self.table.oids[name] if self._form == BINARY else _TEXT_OID for name in self.table.key]
+        return [
+            _Array(_ARRAY.pack(1, 0, oid, len(keys), 1) + b"".join(column))
+            for oid, column in zip(oids, columns, strict=True)
+        ]
+
+    def _sql_parts(self) -> dict[str, sql.Composable]:
+        key = [sql.Identifier(name) for name in with_parameters(self.table.key)]
+        form = "%b::{}[]" if self._form == BINARY else "%b::text[]::{}[]"
+        arrays = [sql.SQL(form).format(self.table.type_of(name)) for name in self.table.key]
+        match = (
+            sql.SQL("{} = any({})").format(key[0], arrays[0])
+            if len(key) == 1
+            else sql.SQL("({}) in (select * from unnest({}))").format(
+                sql.SQL(", ").join(key), sql.SQL(", ").join(arrays)
+            )
+        )
+        return {
+            "current": self.table.current, "history": self.table.history, "match": match,
+            "columns": identifiers(self.layout.names), "fetched": identifiers(with_parameters(self.layout.names)),
         }  # fmt: skip
 
-    def fetch_current(self, key: Tuple) -> list[bytes]:
-        """Return the current row of a key as COPY fields; used after `apply`, for a row whose key changes."""
-        columns = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(n)) for n in self.layout.names)
-        where = sql.SQL(" and ").join(
-            sql.SQL("{}::text = %s").format(sql.Identifier(self.layout.names[i])) for i in self.key
-        )
-        row = self._warehouse.execute(
-            sql.SQL("select {} from {} where {}").format(columns, self.table.current, where),
-            [key.fields[i][4:].decode() for i in self.key],
-        ).fetchone()
-        return [NULL_FIELD] * self._width if row is None else [_field(value) for value in row]
 
-
-def _column(position: int) -> sql.Identifier:
-    return sql.Identifier(f"c{position}")
-
-
-def _field(value: str | None) -> bytes:
-    if value is None:
-        return NULL_FIELD
-    encoded = value.encode()
-    return _LENGTH.pack(len(encoded)) + encoded
-
-
-def _mask(kept: tuple[int, ...], width: int) -> bytes:
-    flags = bytearray(b"0" * width)
-    for position in kept:
-        flags[position] = ord("1")
-    return _LENGTH.pack(width) + bytes(flags)
+def _with_length(value: bytes) -> bytes:
+    return len(value).to_bytes(4) + value

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ingestion.cdc import apply, ledger, publication, slot, stage
+from ingestion.cdc.stage import Stage
 from tests.integration.cdc_orders import DRIVERS, SITES, Pair, cdc_cluster, make_pair, pair  # noqa: F401
 
 # Where the process dies: just before this function runs for the nth time. Every call by which a pull reads or writes
@@ -19,13 +20,15 @@ PULL_STEPS = [
     (ledger, "read_source"),
     (publication, "read_published"),
     (slot, "flush_lsn"),
-    (slot, "peek"),
+    (slot, "copy_temporarily"),
+    (slot, "take"),
     (ledger, "read_layouts"),
     (ledger, "next_batch_id"),
     (apply, "read_mirror"),
-    (stage.Stage, "_make"),
-    (stage.Stage, "_copy_rows"),
-    (stage.Stage, "_write_segment"),
+    (stage, "complete"),
+    (Stage, "_fetch"),
+    (Stage, "_copy"),
+    (Stage, "_take_out"),
     (ledger, "record_batch"),
     (ledger, "record_applied"),
     (slot, "advance"),

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from ingestion.cdc import pgoutput
-from ingestion.cdc.pgoutput import NULL_FIELD, Begin, ProtocolError, RelationColumn
+from ingestion.cdc.pgoutput import TEXT, Begin, FormError, ProtocolError, RelationColumn
 
 
 def text(value: str) -> bytes:
@@ -42,40 +42,30 @@ def test_truncate() -> None:
     assert pgoutput.read_truncate(b"T" + struct.pack(">IBII", 2, 1, 16400, 16500)) == (16400, 16500)
 
 
-def test_insert_keeps_values_as_they_came() -> None:
-    change = pgoutput.read_change(b"I" + struct.pack(">I", 7) + b"N" + row(text("é\t"), b"n", text("")))
-    assert change.relation == 7
-    assert change.old is None
-    assert change.new is not None
-    assert change.new.fields == [field("é\t"), NULL_FIELD, field("")]
-    assert change.new.kept == ()
+def test_values_of_an_insert() -> None:
+    message = b"I" + struct.pack(">I", 7) + b"N" + row(text("é\t"), b"n", text(""))
+    assert pgoutput.read_values(message, TEXT) == (["é\t".encode(), None, b""], [])
 
 
 def test_update_with_kept_values_and_old_key() -> None:
     data = b"U" + struct.pack(">I", 7) + b"K" + row(text("a"), b"n", b"n") + b"N" + row(text("b"), b"u", b"u")
-    change = pgoutput.read_change(data)
-    assert change.old_is_key
-    assert change.old is not None
-    assert change.new is not None
-    assert change.old.fields[0] == field("a")
-    assert change.new.kept == (1, 2)
+    old, new = pgoutput.split_update(data)
+    assert pgoutput.read_values(old, TEXT) == ([b"a", None, None], [])
+    assert pgoutput.read_values(new, TEXT) == ([b"b", None, None], [1, 2])
+    assert (old[5], new[5]) == (pgoutput.KEY, pgoutput.NEW)
 
 
-@pytest.mark.parametrize(("form", "is_key"), [(b"K", True), (b"O", False)])
-def test_delete(form: bytes, is_key: bool) -> None:
-    change = pgoutput.read_change(b"D" + struct.pack(">I", 7) + form + row(text("a")))
-    assert (change.new, change.old_is_key) == (None, is_key)
-    assert change.old is not None
-    assert change.old.fields == [field("a")]
+@pytest.mark.parametrize(("positions", "key"), [((0,), ["a"]), ((2, 0), ["bc", "a"])])
+def test_keys(positions: tuple[int, ...], key: list[str]) -> None:
+    message = b"I" + struct.pack(">I", 7) + b"N" + row(text("a"), b"n", text("bc"))
+    cut = pgoutput.key_reader(positions)(message)
+    assert pgoutput.split_key(cut) == [field(value) for value in key]
+    assert pgoutput.tells_key(message, positions)
+    assert not pgoutput.tells_key(message, (*positions, 1))
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"I" + struct.pack(">I", 7) + b"X" + row(text("a")),
-        b"I" + struct.pack(">I", 7) + b"N" + row(b"b" + field("binary")),
-    ],
-)
-def test_unknown_forms_are_refused(data: bytes) -> None:
+def test_unknown_forms_are_refused() -> None:
     with pytest.raises(ProtocolError, match="expected one of"):
-        pgoutput.read_change(data)
+        pgoutput.split_update(b"U" + struct.pack(">I", 7) + b"X" + row(text("a")))
+    with pytest.raises(FormError, match="expected one of t"):
+        pgoutput.read_values(b"I" + struct.pack(">I", 7) + b"N" + row(b"b" + field("binary")), TEXT)
