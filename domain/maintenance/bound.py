@@ -1,9 +1,9 @@
 """How good a plan can be at all: a lower bound of its cost, by Lagrangian relaxation.
 
-The limits that jobs share (bays, fleet, home sites) are dropped and priced instead. For any prices that are not negative,
-the cheapest start of each job on its own, prices included, less what the priced capacity is worth, is no more than the
-cost of any plan that keeps the limits; so what is returned is a bound whatever the search for good prices did. The prices
-are sought by subgradient steps.
+The limits that jobs share (bays, fleet, home sites) are dropped and priced instead. For any prices that are not
+negative, the cheapest start of each job on its own, prices included, less what the priced capacity is worth, is no
+more than the cost of any plan that keeps the limits; so what is returned is a bound whatever the search for good
+prices did. The prices are sought by subgradient steps.
 
 Source: A. M. Geoffrion, Lagrangean relaxation for integer programming, 1974; M. L. Fisher, The Lagrangian relaxation
 method for solving integer programming problems, Management Science 27, 1981 (step length: B. T. Polyak).
@@ -40,7 +40,7 @@ class _Relaxed:
 
 
 def lower_bound(grid: Grid, jobs: Sequence[Job], starts: Sequence[Starts], known_cost: int) -> int:
-    """Return a cost that no plan of these jobs can undercut; `known_cost` is that of a plan, and only guides the search.
+    """Return a cost that no plan of these jobs can undercut; `known_cost`, that of a plan, guides the search.
 
     Integral, as costs are. Not considered: that a vehicle can only be in one place, which can only raise the cost.
     """

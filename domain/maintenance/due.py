@@ -14,7 +14,6 @@ from enum import StrEnum
 
 from domain.maintenance.meters import Meter
 
-
 _MOST_MONTHS = 1_200
 
 
@@ -24,7 +23,7 @@ class BadTask(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ServiceTask:
-    """A service that comes round: at least one interval, all positive. Retired tasks are due for nobody from that day on.
+    """A service that comes round: at least one interval, all positive; from `retired_on` due for nobody.
 
     Raises:
         BadTask: no interval, or one that is not positive and finite.
@@ -98,7 +97,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A task's standing for a vehicle: its limits, and the worst of them. `last_done_on` None: never, as far as known."""
+    """A task's standing for a vehicle: its limits, and the worst of them; `last_done_on` None: never."""
 
     vehicle_id: str
     task_id: str
@@ -129,8 +128,8 @@ def judge_due(
 ) -> Due:
     """Judge how a task stands for a vehicle at the end of today; services of other tasks and vehicles are passed over.
 
-    By months a task is due on its day and overdue from the next; by a meter due at its limit and overdue above. One limit
-    that is exceeded makes it overdue, whatever of the others is not known; nothing known at all is `unknown`.
+    By months a task is due on its day and overdue from the next; by a meter due at its limit and overdue above. One
+    limit that is exceeded makes it overdue, whatever of the others is not known; nothing known at all is `unknown`.
     """
     counted, ignored = _counted(task, life, services, today)
     last = max(counted, default=None)

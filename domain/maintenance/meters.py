@@ -1,7 +1,7 @@
 """Meters over a vehicle's life: odometers and hour meters that jump, roll back, or are replaced.
 
-Readings come in any order and repeated. What comes out is the use since the meter's zero, added up over replacements, so
-that an interval of 30,000 km stays 30,000 km when a new instrument starts at nought.
+Readings come in any order and repeated. What comes out is the use since the meter's zero, added up over replacements,
+so that an interval of 30,000 km stays 30,000 km when a new instrument starts at nought.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ ENGINE_HOURS = MeterKind("engine hours", "h", 24.0, 0.5)
 class Meter:
     """Use since zero, day by day, never falling: `days[i]` ends at `used[i]`.
 
-    `replaced_on`: the days from which another meter counts. `refused`: readings left out (not finite, negative, out of line
-    with those around them). `unconfirmed`: the last readings, if they are out of line and too few to tell a new meter.
+    `replaced_on`: the days from which another meter counts. `refused`: readings left out (not finite, negative, out
+    of line with those around them). `unconfirmed`: the last readings, if they are out of line and too few to tell a
+    new meter.
     """
 
     kind: MeterKind
@@ -59,7 +60,7 @@ class Meter:
         return self.used[-1] if self.used else None
 
     def at(self, day: date) -> float | None:
-        """Return the use by the end of a day, straight between readings; after the last one its, before the first None."""
+        """Return the use by the end of a day, straight between readings; None before the first, flat after the last."""
         place = bisect_right(self.days, day)
         if place == 0:
             return None
@@ -94,10 +95,11 @@ class Meter:
 def read_meter(kind: MeterKind, readings: Iterable[Reading], today: date) -> Meter:
     """Return the meter that the readings show up to today; the same for any order and any repeats of them.
 
-    A reading out of line with the one before (it falls by more than the tolerance, or rises faster than the meter can) waits.
-    If the next ones return to the old line, it was a fault; if three in a row go on from it, the meter was replaced (or,
-    where the old line has fewer than three itself, that was the fault). The new meter then is taken to have begun at zero if it could have counted its value since the last reading of the old
-    one, and else to have begun at its first reading.
+    A reading out of line with the one before (it falls by more than the tolerance, or rises faster than the meter
+    can) waits. If the next ones return to the old line, it was a fault; if three in a row go on from it, the meter
+    was replaced (or, where the old line has fewer than three itself, that was the fault). The new meter then is taken
+    to have begun at zero if it could have counted its value since the last reading of the old one, and else to have
+    begun at its first reading.
     """
     given = set(readings)
     usable = sorted(one for one in given if 0 <= one.value < float("inf") and one.day <= today)

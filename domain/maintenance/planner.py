@@ -1,8 +1,9 @@
 """The service planner: who goes to which workshop when, why not, and what changed since the plan before.
 
-Two stages, so that overdue work comes first without any weighing: overdue jobs are planned as if there were no others, then
-the others in what is left. In each stage: keep what stood, place the rest greedily, plan anew the workshops at which
-something has to be settled (CP-SAT), then move single jobs while that pays. Where nothing has changed, nothing moves.
+Two stages, so that overdue work comes first without any weighing: overdue jobs are planned as if there were no
+others, then the others in what is left. In each stage: keep what stood, place the rest greedily, plan anew the
+workshops at which something has to be settled (CP-SAT), then move single jobs while that pays. Where nothing has
+changed, nothing moves.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from domain.maintenance.search import Search, keep, place, settle
 from domain.maintenance.solver import improve
 from domain.maintenance.workshop import Placement, Problem, check
 
-EFFORT = 20.0
-"""Deterministic seconds of the solver for a stage; about two of processor time each."""
+EFFORT = 6.0
+"""Deterministic seconds of the solver for a stage, each two to four of processor time; more finds little."""
 
 
 class ChangeKind(StrEnum):
@@ -33,7 +34,7 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A job that stands elsewhere than before: new in the plan, moved, without a place now, or not to be planned any more."""
+    """A job that stands elsewhere than before: new, moved, without a place now, or no longer to be planned."""
 
     kind: ChangeKind
     job_id: str
@@ -46,8 +47,9 @@ class Change:
 class Figures:
     """What a plan costs, in weighted days (see `WEIGHTS`), beside what no plan can undercut.
 
-    `bound` and `overdue_bound` are lower bounds of any plan's cost, of all jobs and of the overdue ones alone; None: not
-    asked for. `late_days`: days by which placed jobs end after they are due. `moves`: jobs that stand elsewhere than before.
+    `bound` and `overdue_bound` are lower bounds of any plan's cost, of all jobs and of the overdue ones alone; None:
+    not asked for. `late_days`: days by which placed jobs end after they are due. `moves`: jobs that stand elsewhere
+    than before.
     """
 
     cost: int
@@ -73,8 +75,8 @@ class Plan:
 def make_plan(problem: Problem, effort: float = EFFORT, with_bound: bool = False) -> Plan:
     """Plan services; with `effort` 0 greedily, else with the solver where it finds something that costs less.
 
-    The same problem gives the same plan. What is kept: `problem`'s limits, each of them, on each day; an overdue job never
-    gives way to one that is not; no cost is higher than that of the greedy plan of the same stage.
+    The same problem gives the same plan. What is kept: `problem`'s limits, each of them, on each day; an overdue job
+    never gives way to one that is not; no cost is higher than that of the greedy plan of the same stage.
 
     Raises:
         BadPlanInput: the problem contradicts itself.

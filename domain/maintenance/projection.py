@@ -2,17 +2,17 @@
 
 Use differs by kind of day (Monday to Friday, Saturday, Sunday), and idle days count as use of nought. Per kind of day:
 
-* a single day is cut at max(median + 3 * 1.4826 * MAD, 90th percentile) of the active days, so that a reading gone wrong
-  does not move the date, while a vehicle that drives far on every fifth day keeps those days. 1.4826 makes the MAD the
-  standard deviation of a normal sample (Rousseeuw and Croux, Alternatives to the median absolute deviation, JASA 88,
+* a single day is cut at max(median + 3 * 1.4826 * MAD, 90th percentile) of the active days, so that a reading gone
+  wrong does not move the date, while a vehicle that drives far on every fifth day keeps those days. 1.4826 makes the MAD
+  the standard deviation of a normal sample (Rousseeuw and Croux, Alternatives to the median absolute deviation, JASA 88,
   1993); cutting instead of dropping is winsorizing (Dixon, Annals of Mathematical Statistics 31, 1960).
 * mean and variance shrink to those of the model, or of the whole fleet, with Z = n / (n + k) of n days (the credibility
   formula of Bühlmann, Experience rating and credibility, ASTIN Bulletin 4, 1967).
 
-Use adds up and never falls, so that the limit is reached by day D if and only if the sum up to D is at least what is left
-(the argument of Birnbaum and Saunders, A new family of life distributions, Journal of Applied Probability 6, 1969). The
-sum is taken as normal: mean the sum of the means, variance the sum of the variances of days that are independent, and that
-of the means themselves, which errs the same way every day. No step divides by a spread or by a use.
+Use adds up and never falls, so that the limit is reached by day D if and only if the sum up to D is at least what is
+left (the argument of Birnbaum and Saunders, A new family of life distributions, Journal of Applied Probability 6,
+1969). The sum is taken as normal: mean the sum of the means, variance the sum of the variances of days that are
+independent, and that of the means themselves, which errs the same way every day. Nothing is divided by a spread or a use.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from enum import IntEnum
 from math import sqrt
 
 from domain.maintenance.due import Due, Status
+from domain.maintenance.meters import ODOMETER
 
 WINDOW_DAYS = 56
 """Eight weeks: each day of the week eight times."""
@@ -83,10 +84,12 @@ class Use:
 def observe(daily: Mapping[date, float], today: date) -> Use:
     """Return a vehicle's own use in the window up to today; a day that is not in `daily` is unknown, not idle.
 
-    Negative and not finite use is left out.
+    Negative use is left out, and what no meter can count in a day.
     """
     first = today - timedelta(days=WINDOW_DAYS)
-    seen = {day: use for day, use in daily.items() if first < day <= today and 0 <= use < float("inf")}
+    seen = {
+        day: use for day, use in daily.items() if first < day <= today and 0 <= use <= ODOMETER.most_a_day
+    }
     cut = _cut([use for use in seen.values() if use >= _ACTIVE])
     recent = [use for day, use in seen.items() if day > today - timedelta(days=IDLE_AFTER_DAYS)]
     is_idle = len(recent) >= IDLE_AFTER_DAYS // 2 and max(recent) < _ACTIVE

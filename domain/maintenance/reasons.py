@@ -28,7 +28,7 @@ class Constraint(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Unplaced:
-    """A job that could not be placed: the limit that shuts out every start, and by how many days the nearest one misses it.
+    """A job without a place: the limit that shuts out every start, and by how many days the nearest misses it.
 
     `together`: no single limit shuts out all starts, but all of them do; then the days are those of the nearest start.
     """

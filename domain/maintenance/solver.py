@@ -1,9 +1,9 @@
 """Better plans than greedy ones, workshop by workshop, with OR-tools' CP-SAT.
 
-All jobs at once are too many for a solver within minutes; those of one workshop are not. So each workshop's jobs, and those
-that found no place and could be there, are planned anew in the room that everything else leaves, their other workshops
-included. A workshop's new plan is taken only if it costs less. The solver is bound to one worker, a fixed seed and
-deterministic time, so that the same problem gives the same plan on any machine of the same build.
+All jobs at once are too many for a solver within minutes; those of one workshop are not. So each workshop's jobs, and
+those that found no place and could be there, are planned anew in the room that everything else leaves, their other
+workshops included. A workshop's new plan is taken only if it costs less. The solver is bound to one worker, a fixed
+seed and deterministic time, so that the same problem gives the same plan on any machine of the same build.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """Open trouble codes: spells, severity and recurrence, from what ECUs report as active.
 
-A report is the whole list of active codes of one ECU at one time (DM1 of J1939, or the confirmed codes of OBD-II service
-03): a code that an ECU no longer lists is gone. Lists of past, pending or permanent codes (DM2, services 07 and 0A) are
-none of these and do not belong here. Everything is computed from all reports of a vehicle, sorted by time first, so that
-neither their order nor repeats matter.
+A report is the whole list of active codes of one ECU at one time (DM1 of J1939, or the confirmed codes of OBD-II
+service 03): a code that an ECU no longer lists is gone. Lists of past, pending or permanent codes (DM2, services 07
+and 0A) are none of these and do not belong here. Everything is computed from all reports of a vehicle, sorted by time
+first, so that neither their order nor repeats matter.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ class SeverityRule:
 
 _HIGH, _LOW = frozenset({0}), frozenset({1})
 _VITAL = frozenset({98, 100, 110, 111, 117, 118, 175, 190, 521, 563, 1807})
-"""Oil level and pressure, coolant temperature and level, brake circuits 1 and 2, oil temperature, engine speed, brake pedal,
+"""Oil level and pressure, coolant temperature and level, brake circuits 1 and 2, oil temperature, engine speed, pedal,
 ABS, steering angle: SPNs of SAE J1939-71."""
 RULES: tuple[SeverityRule, ...] = (
     SeverityRule("red_stop_lamp", Severity.STOP, lamp=Lamp.RED_STOP),
@@ -108,10 +109,10 @@ RULES: tuple[SeverityRule, ...] = (
     ),
     SeverityRule("any_code", Severity.NOTE),
 )
-"""The worst rule that matches counts, the first of equals. Lamps belong to the report, so that they raise each of its codes:
-J1939-73 does not say which one lit them, and to understate is worse. What FMIs mean is of J1939-73, appendix A (0 and 1 most
-severe, 16 and 18 moderately, 15 and 17 least, 2 to 14 and 19 the circuit, the mechanics or the data); what each then asks
-for is ours."""
+"""The worst rule that matches counts, the first of equals. Lamps belong to the report and raise each of its codes:
+J1939-73 does not say which one lit them, and to understate is worse. What FMIs mean is of J1939-73, appendix A (0 and
+1 most severe, 16 and 18 moderately, 15 and 17 least, 2 to 14 and 19 the circuit, the mechanics or the data); what
+each then asks for is ours."""
 
 
 class SpellState(StrEnum):
@@ -126,8 +127,8 @@ class SpellState(StrEnum):
 class Spell:
     """One time that a code was active: from its first report to the first one without it (`closed_at`, None: none yet).
 
-    `recurrence`: how many spells of this code came before. `interruptions`: how often it was gone for less than an hour.
-    `occurrences`: the highest count that the ECU gave itself. `rule`: the one that the severity comes from.
+    `recurrence`: how many spells of this code came before. `interruptions`: how often it was gone for less than an
+    hour. `occurrences`: the highest count that the ECU gave itself. `rule`: the one that the severity comes from.
     """
 
     vehicle_id: str
@@ -218,7 +219,7 @@ def judge_severity(
 
 
 def _groups(sightings: Sequence[_Sighting]) -> Iterator[list[_Sighting]]:
-    """Yield the sightings of each spell, from the first with the code to the first without it that closes it, if any."""
+    """Yield the sightings of each spell: from the first with the code to those without it that close it."""
     group: list[_Sighting] = []
     gone_at: datetime | None = None
     for one in sightings:
@@ -245,7 +246,7 @@ def _spell(
     severity, rule = max((one.severity for one in seen if one.severity), key=lambda pair: pair[0])
     gaps = sum(
         before.severity is not None and after.severity is None
-        for before, after in zip(group[:last], group[1:], strict=False)
+        for before, after in itertools.pairwise(group[: last + 1])
     )
     open_state = SpellState.SILENT if is_silent else SpellState.OPEN
     return Spell(

@@ -24,7 +24,7 @@ class BadPlanInput(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A workshop. On a closed day nothing begins and nothing is worked on; `bays_on` overrides `bays` for single days."""
+    """A workshop. On a closed day nobody works; `bays_on` overrides `bays` for single days."""
 
     site_id: str
     bays: int
@@ -91,7 +91,8 @@ class Placement:
 class Capacity:
     """How much of the fleet may be in workshops on any day, in per cent; of each home site's vehicles, too, if given.
 
-    Rounded down, and at least one vehicle where the share is not 0: else a fleet of six could never be serviced at 15 %.
+    Rounded down, and at least one vehicle where the share is not 0: else a fleet of six could never be serviced at 15
+    %.
     """
 
     fleet_percent: int = 15
@@ -102,8 +103,8 @@ class Capacity:
 class Problem:
     """Everything that a plan depends on.
 
-    `start` is the first day that may be planned; `previous` the plan that stood before, and `previously_unplaced` the jobs
-    that it had no place for; `move_cost_days` how many days of lateness of a job moving it must save.
+    `start` is the first day that may be planned; `previous` the plan that stood before, and `previously_unplaced` the
+    jobs that it had no place for; `move_cost_days` how many days of lateness of a job moving it must save.
     """
 
     start: date

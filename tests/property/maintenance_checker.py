@@ -32,9 +32,7 @@ def works(problem: Problem, site_id: str, day: date) -> bool:
 def broken_rules(problem: Problem, placements: Sequence[Placement]) -> list[str]:
     """Say in words every rule that the placements break; none is a plan that may be carried out."""
     jobs = {job.job_id: job for job in problem.jobs}
-    broken = [
-        words for placed in placements for words in _of_one(problem, jobs.get(placed.job_id), placed)
-    ]
+    broken = [words for placed in placements for words in _of_one(problem, jobs.get(placed.job_id), placed)]
     if len({placed.job_id for placed in placements}) < len(placements):
         broken.append("a job is placed twice")
     running = [(one.vehicle_id, one.site_id, problem.start, one.until) for one in problem.running]

@@ -22,7 +22,9 @@ from tests.property.maintenance_checker import (
 START = date(2026, 11, 26)
 """A Thursday: jobs of more than two days go over a weekend."""
 EFFORTS = st.sampled_from((0.0, 1.0))
-SLOW = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+SLOW = settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 
 
 def days_from(low: int, high: int) -> st.SearchStrategy[date]:

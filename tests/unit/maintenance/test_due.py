@@ -77,7 +77,9 @@ def test_a_limit_of_a_meter_is_due_before_it_is_overdue(driven: float, status: S
 
 def test_whichever_comes_first() -> None:
     hours = read_meter(ENGINE_HOURS, [Reading(TODAY - timedelta(days=60), 100), Reading(TODAY, 950)], TODAY)
-    due = judge_due(ANY, LIFE, done(TODAY - timedelta(days=60), task="oil"), TODAY, line(date(2026, 1, 1), 0, 100), hours)
+    due = judge_due(
+        ANY, LIFE, done(TODAY - timedelta(days=60), task="oil"), TODAY, line(date(2026, 1, 1), 0, 100), hours
+    )
     assert due.status is Status.OVERDUE
     assert {limit.by: limit.left and limit.left < 0 for limit in due.limits} == {
         "months": False,
@@ -99,7 +101,7 @@ def test_a_bought_vehicle_counts_from_what_it_had() -> None:
 
 def test_a_replaced_odometer_does_not_put_a_service_off() -> None:
     first = date(2026, 6, 1)
-    values = [300_000, 310_000 - 8_500, 303_000, 100, 1_100, 2_100]
+    values = [300_000, 301_500, 303_000, 100, 1_100, 2_100]
     meter = odometer(*((first + timedelta(days=i), value) for i, value in enumerate(values)))
     due = judge_due(ServiceTask("oil", every_km=5_000), LIFE, done(first, task="oil"), TODAY, meter)
     assert meter.replaced_on
@@ -110,7 +112,11 @@ def test_a_replaced_odometer_does_not_put_a_service_off() -> None:
 def test_what_is_missing_is_said_and_the_rest_judged() -> None:
     due = judge_due(ANY, LIFE, done(date(2026, 1, 1), task="oil"), TODAY)
     assert due.status is Status.NOT_DUE
-    assert [limit.missing for limit in due.limits] == [None, "the meter was never read", "the meter was never read"]
+    assert [limit.missing for limit in due.limits] == [
+        None,
+        "the meter was never read",
+        "the meter was never read",
+    ]
 
 
 def test_a_service_before_the_first_reading_leaves_the_limit_unknown() -> None:

@@ -39,7 +39,13 @@ def test_no_reading_is_no_use() -> None:
         ({0: 999_999, 1: 1_000, 2: 1_300, 3: 1_700}, (1_000, 1_300, 1_700), 1),
         ({0: 1_000, 1: -4, 2: float("nan"), 3: float("inf"), 4: 1_200}, (1_000, 1_200), 3),
     ],
-    ids=["falls to nought", "jumps", "two faults that differ", "the first is the fault", "no numbers of a meter"],
+    ids=[
+        "falls to nought",
+        "jumps",
+        "two faults that differ",
+        "the first is the fault",
+        "no numbers of a meter",
+    ],
 )
 def test_a_faulty_reading_is_refused(values: dict[int, float], used: tuple[float, ...], refused: int) -> None:
     meter = meter_of(values)
@@ -86,6 +92,8 @@ def test_the_days_of_a_replacement_have_no_known_use() -> None:
 
 
 def test_an_hour_meter_cannot_count_more_than_the_day_has() -> None:
-    readings = [Reading(START + timedelta(days=day), value) for day, value in ((0, 10), (1, 34), (2, 59), (3, 60))]
+    readings = [
+        Reading(START + timedelta(days=day), value) for day, value in ((0, 10), (1, 34), (2, 59), (3, 60))
+    ]
     meter = read_meter(ENGINE_HOURS, readings, START + timedelta(days=9))
     assert (meter.used, meter.refused) == ((10, 34, 60), 1)
