@@ -17,6 +17,7 @@ from domain.maintenance.workshop import WEIGHTS, Job, Placement, Problem, share_
 
 Days = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+_MIDDLING = 3
 _NOT_ASKED_FOR = 1 << 40
 """Bays on closed days: a vehicle that waits over the weekend takes none."""
 
@@ -138,8 +139,11 @@ class Grid:
         return np.where(same, 0, self.moving_cost(job))
 
     def moving_cost(self, job: Job) -> int:
-        """Return what it costs to move the job from where it was planned."""
-        return WEIGHTS[job.priority] * self.problem.move_cost_days
+        """Return what it costs to move the job: of its weight, but no less than for middling priority.
+
+        A move troubles driver and workshop alike, however little the job itself matters.
+        """
+        return max(WEIGHTS[job.priority], WEIGHTS[_MIDDLING]) * self.problem.move_cost_days
 
     def leaving_out(self, job: Job) -> int:
         """Return what it costs not to place the job: more than any place in the horizon."""

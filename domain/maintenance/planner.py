@@ -9,7 +9,7 @@ changed, nothing moves.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from domain.maintenance.bound import lower_bound
@@ -76,13 +76,13 @@ def make_plan(problem: Problem, effort: float = EFFORT, with_bound: bool = False
     """Plan services; with `effort` 0 greedily, else with the solver where it finds something that costs less.
 
     The same problem gives the same plan. What is kept: `problem`'s limits, each of them, on each day; an overdue job
-    never gives way to one that is not; no cost is higher than that of the greedy plan of the same stage.
+    never gives way to one that is not; nothing that the solver finds counts unless it costs less.
 
     Raises:
         BadPlanInput: the problem contradicts itself.
     """
     check(problem)
-    grid = Grid(problem)
+    grid = Grid(_in_order(problem))
     search = Search(grid)
     everyone = range(len(search.jobs))
     overdue = [job for job in everyone if problem.is_overdue(search.jobs[job])]
@@ -90,6 +90,14 @@ def make_plan(problem: Problem, effort: float = EFFORT, with_bound: bool = False
     for stage in (overdue, [job for job in everyone if job not in late]):
         _plan_stage(search, stage, effort)
     return _plan(search, overdue, with_bound)
+
+
+def _in_order(problem: Problem) -> Problem:
+    """Return the problem with its workshops and vehicles by id, so that the order they came in decides nothing."""
+    sites = tuple(sorted(problem.sites, key=lambda site: site.site_id))
+    return replace(
+        problem, sites=sites, vehicles=tuple(sorted(problem.vehicles, key=lambda one: one.vehicle_id))
+    )
 
 
 def _plan_stage(search: Search, jobs: Sequence[int], effort: float) -> None:

@@ -3,16 +3,17 @@
 Use differs by kind of day (Monday to Friday, Saturday, Sunday), and idle days count as use of nought. Per kind of day:
 
 * a single day is cut at max(median + 3 * 1.4826 * MAD, 90th percentile) of the active days, so that a reading gone
-  wrong does not move the date, while a vehicle that drives far on every fifth day keeps those days. 1.4826 makes the MAD
-  the standard deviation of a normal sample (Rousseeuw and Croux, Alternatives to the median absolute deviation, JASA 88,
-  1993); cutting instead of dropping is winsorizing (Dixon, Annals of Mathematical Statistics 31, 1960).
-* mean and variance shrink to those of the model, or of the whole fleet, with Z = n / (n + k) of n days (the credibility
-  formula of Bühlmann, Experience rating and credibility, ASTIN Bulletin 4, 1967).
+  wrong does not move the date, while a vehicle that drives far on every fifth day keeps those days. 1.4826 makes the
+  MAD the standard deviation of a normal sample (Rousseeuw and Croux, Alternatives to the median absolute deviation,
+  JASA 88, 1993); cutting instead of dropping is winsorizing (Dixon, Annals of Mathematical Statistics 31, 1960).
+* mean and variance shrink to those of the model, or of the whole fleet, with Z = n / (n + k) of n days (the
+  credibility formula of Bühlmann, Experience rating and credibility, ASTIN Bulletin 4, 1967).
 
 Use adds up and never falls, so that the limit is reached by day D if and only if the sum up to D is at least what is
 left (the argument of Birnbaum and Saunders, A new family of life distributions, Journal of Applied Probability 6,
 1969). The sum is taken as normal: mean the sum of the means, variance the sum of the variances of days that are
-independent, and that of the means themselves, which errs the same way every day. Nothing is divided by a spread or a use.
+independent, and that of the means themselves, which errs the same way every day. Nothing is divided by a spread or by
+a use, either of which may be nought.
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ class Code:
 class Report:
     """The active codes of one ECU (its source address) at one time, with their occurrence counts, and the lit lamps.
 
-    `codes` may be empty: all clear. Reports of one ECU at one time count as one with all of their codes.
+    `codes` may be empty: all clear. `listing` tells an ECU's lists apart (dm1, service_03): one says nothing of the
+    other's codes. Reports of one list at one time count as one with all of their codes.
     """
 
     vehicle_id: str
@@ -63,6 +64,7 @@ class Report:
     at: datetime
     codes: tuple[tuple[Code, int | None], ...] = ()
     lamps: frozenset[Lamp] = frozenset()
+    listing: str = "dm1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ class Spell:
 
     vehicle_id: str
     ecu: int
+    listing: str
     code: Code
     opened_at: datetime
     last_seen_at: datetime
@@ -159,28 +162,27 @@ class _Sighting:
     occurrences: int | None
 
 
+_Lists = tuple[str, int, str]
+"""Vehicle, ECU and which of its lists."""
+
+
 def find_spells(
     reports: Iterable[Report], now: datetime, rules: Sequence[SeverityRule] = RULES
 ) -> list[Spell]:
-    """Return every spell up to `now`, by vehicle, ECU, code and time; later reports are passed over.
+    """Return every spell up to `now`, by vehicle, ECU, list, code and time; later reports are passed over.
 
     Raises:
         ValueError: no rule matches a code; a table ends with one that matches any.
     """
-    by_ecu: dict[tuple[str, int], dict[datetime, list[Report]]] = defaultdict(lambda: defaultdict(list))
+    by_ecu: dict[_Lists, dict[datetime, list[Report]]] = defaultdict(lambda: defaultdict(list))
     for report in reports:
         if report.at <= now:
-            by_ecu[report.vehicle_id, report.ecu][report.at].append(report)
-    return [
-        spell
-        for (vehicle_id, ecu), instants in sorted(by_ecu.items())
-        for spell in _spells_of(vehicle_id, ecu, instants, now, rules)
-    ]
+            by_ecu[report.vehicle_id, report.ecu, report.listing][report.at].append(report)
+    return [spell for lists in sorted(by_ecu) for spell in _spells_of(lists, by_ecu[lists], now, rules)]
 
 
 def _spells_of(
-    vehicle_id: str,
-    ecu: int,
+    lists: _Lists,
     instants: dict[datetime, list[Report]],
     now: datetime,
     rules: Sequence[SeverityRule],
@@ -195,7 +197,7 @@ def _spells_of(
             severity = judge_severity(code, lamps, rules) if code in codes else None
             sightings.append(_Sighting(at, severity, codes.get(code)))
         for recurrence, group in enumerate(_groups(sightings)):
-            yield _spell(vehicle_id, ecu, code, group, recurrence, is_silent)
+            yield _spell(lists, code, group, recurrence, is_silent)
 
 
 def _merged(reports: Sequence[Report]) -> tuple[dict[Code, int | None], frozenset[Lamp]]:
@@ -237,9 +239,7 @@ def _groups(sightings: Sequence[_Sighting]) -> Iterator[list[_Sighting]]:
         yield group
 
 
-def _spell(
-    vehicle_id: str, ecu: int, code: Code, group: Sequence[_Sighting], recurrence: int, is_silent: bool
-) -> Spell:
+def _spell(lists: _Lists, code: Code, group: Sequence[_Sighting], recurrence: int, is_silent: bool) -> Spell:
     seen = [one for one in group if one.severity is not None]
     last = group.index(seen[-1])
     closed_at = group[last + 1].at if last + 1 < len(group) else None
@@ -250,8 +250,9 @@ def _spell(
     )
     open_state = SpellState.SILENT if is_silent else SpellState.OPEN
     return Spell(
-        vehicle_id=vehicle_id,
-        ecu=ecu,
+        vehicle_id=lists[0],
+        ecu=lists[1],
+        listing=lists[2],
         code=code,
         opened_at=group[0].at,
         last_seen_at=seen[-1].at,

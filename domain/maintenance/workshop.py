@@ -104,7 +104,8 @@ class Problem:
     """Everything that a plan depends on.
 
     `start` is the first day that may be planned; `previous` the plan that stood before, and `previously_unplaced` the
-    jobs that it had no place for; `move_cost_days` how many days of lateness of a job moving it must save.
+    jobs that it had no place for; `move_cost_days` how many days of lateness of a job moving it must save (of priority
+    4 and 5 more, see `Grid.moving_cost`).
     """
 
     start: date

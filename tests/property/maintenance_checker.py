@@ -97,13 +97,13 @@ def allowed(vehicles: int, percent: int) -> int:
 
 
 def cost_of(problem: Problem, job: Job, placed: Placement | None) -> int:
-    """Weighted days: of lateness, of leaving out (late at the end, and a horizon more), of moving."""
+    """Weighted days: of lateness, of leaving out (late at the end, and a horizon more), of moving (never less than of priority 3)."""
     weight = WEIGHT_BY_PRIORITY[job.priority]
     before = next((one for one in problem.previous if one.job_id == job.job_id), None)
     stays = before is None or (
         placed is not None and (before.site_id, before.first_day) == (placed.site_id, placed.first_day)
     )
-    moving = 0 if stays else weight * problem.move_cost_days
+    moving = 0 if stays else max(weight, 4) * problem.move_cost_days
     if placed is None:
         after_horizon = problem.start + DAY * problem.horizon_days
         return weight * (max(0, (after_horizon - job.due_on).days) + problem.horizon_days) + moving

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, timedelta
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from domain.maintenance.planner import ChangeKind, Plan, make_plan
 from domain.maintenance.workshop import Capacity, Job, Placement, Problem, Running, Site, Vehicle
+from fleetflow.bench.maintenance import day_after, draw_problem
 from tests.property.maintenance_checker import (
     accounts_for_all,
     broken_rules,
@@ -158,6 +160,7 @@ def test_order_of_the_input_is_of_no_matter(problem: Problem, effort: float, dat
     shuffled = replace(
         problem,
         jobs=tuple(data.draw(st.permutations(problem.jobs))),
+        sites=tuple(data.draw(st.permutations(problem.sites))),
         vehicles=tuple(data.draw(st.permutations(problem.vehicles))),
     )
     assert make_plan(shuffled, effort) == make_plan(problem, effort)
@@ -189,6 +192,20 @@ def test_a_job_less_moves_others_only_where_that_pays(problem: Problem, effort: 
         if change.kind is ChangeKind.MOVED:
             job, before = jobs[change.job_id], stood[change.job_id]
             assert cost_of(fewer, job, change.after) < cost_of(fewer, job, before)
+
+
+@pytest.mark.parametrize("load", [0.8, 1.2])
+def test_a_drawn_fleet_and_the_day_after(load: float) -> None:
+    problem = draw_problem(300, 4, 30, seed=3, load=load)
+    greedy, solved = make_plan(problem, 0.0), make_plan(problem, 1.0)
+    assert solved.figures.cost < greedy.figures.cost
+    following = day_after(problem, solved, seed=3)
+    second = make_plan(following, 1.0, with_bound=True)
+    for given_problem, plan in ((problem, greedy), (problem, solved), (following, second)):
+        assert broken_rules(given_problem, plan.placements) == []
+        assert accounts_for_all(given_problem, plan)
+    assert second.figures.moves < 0.2 * len(following.previous)
+    assert (second.figures.bound or 0) <= second.figures.cost
 
 
 @SLOW

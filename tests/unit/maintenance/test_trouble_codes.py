@@ -54,6 +54,12 @@ def test_another_ecu_does_not_close_it() -> None:
     assert spell.state is SpellState.OPEN
 
 
+def test_another_list_of_the_same_ecu_does_not_close_it() -> None:
+    other = Report("v1", 0, START + timedelta(minutes=90), listing="service_03")
+    (spell,) = spells(report(0, CIRCUIT), other)
+    assert (spell.state, spell.listing) == (SpellState.OPEN, "dm1")
+
+
 def test_a_code_that_flickers_is_one_spell() -> None:
     (spell,) = spells(
         report(0, CIRCUIT), report(5), report(6), report(64, CIRCUIT), report(70), report(75, CIRCUIT)
