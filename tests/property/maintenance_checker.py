@@ -13,6 +13,8 @@ from domain.maintenance.planner import Plan
 from domain.maintenance.workshop import Job, Placement, Problem
 
 DAY = timedelta(days=1)
+Stay = tuple[str, str, date, date]
+"""A vehicle at a site, from a day to a day."""
 WEIGHT_BY_PRIORITY = {1: 16, 2: 8, 3: 4, 4: 2, 5: 1}
 
 
@@ -66,7 +68,7 @@ def _of_one(problem: Problem, job: Job | None, placed: Placement) -> Iterator[st
         yield f"{job.job_id}: on a duty day"
 
 
-def _of_a_day(problem: Problem, day: date, stays: Sequence[tuple], running: Sequence[tuple]) -> Iterator[str]:  # type: ignore[type-arg]
+def _of_a_day(problem: Problem, day: date, stays: Sequence[Stay], running: Sequence[Stay]) -> Iterator[str]:
     """Running work may exceed a limit by itself; then nothing planned may be there."""
     in_service = [stay[0] for stay in (*stays, *running)]
     if len(set(in_service)) < len(in_service):
