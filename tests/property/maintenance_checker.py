@@ -99,7 +99,7 @@ def allowed(vehicles: int, percent: int) -> int:
 
 
 def cost_of(problem: Problem, job: Job, placed: Placement | None) -> int:
-    """Weighted days: of lateness; of leaving out (late at the end, and a horizon more); of moving (at least weight 4)."""
+    """Weighted days: of lateness; of leaving out (late at the end, a horizon more); of moving (at least weight 4)."""
     weight = WEIGHT_BY_PRIORITY[job.priority]
     before = next((one for one in problem.previous if one.job_id == job.job_id), None)
     stays = before is None or (
