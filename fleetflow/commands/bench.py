@@ -162,6 +162,20 @@ def tracks(
     _print(run_bench(points, vehicles, runs), as_json)
 
 
+@group.command()
+def maintenance(
+    vehicles: Annotated[int, typer.Option(min=10, help="Vehicles of the fleet.")] = 2_000,
+    sites: Annotated[int, typer.Option(min=2, help="Workshops.")] = 20,
+    days: Annotated[int, typer.Option(min=7, help="Days to plan.")] = 60,
+    runs: Annotated[int, typer.Option(min=1, help="Fleets drawn for each load.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Seconds to plan a fleet's services, and the plan's cost beside the bound that none can undercut."""
+    from fleetflow.bench.maintenance import run_bench
+
+    _print(run_bench(vehicles, sites, days, runs), as_json)
+
+
 @contextmanager
 def _home() -> Iterator[Path]:
     import tempfile
