@@ -21,10 +21,10 @@ from fleetflow.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from fleetflow.runtime import Connection
-    from ingestion.partners.declaration import Declaration
+    from ingestion.partners.declare.declaration import Declaration
     from ingestion.partners.ledger import PartnerFile
     from ingestion.partners.load import FileOutcome
-    from ingestion.partners.parse import PgpKeys
+    from ingestion.partners.rows.parse import PgpKeys
 
 # Longer than the whole seconds in which servers tell the time of change.
 SETTLE_S = 3.0
@@ -92,7 +92,7 @@ def pgp_keys(settings: Settings, declaration: Declaration) -> PgpKeys | None:
     Raises:
         SettingsError: a key is not set or cannot be read.
     """
-    from ingestion.partners.parse import PgpKeys
+    from ingestion.partners.rows.parse import PgpKeys
 
     pgp = declaration.pgp
     if pgp is None:

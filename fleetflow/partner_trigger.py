@@ -55,7 +55,7 @@ class PartnerFilesTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is not 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until there is something to tell."""
         from fleetflow.tasks.partners import PartnerFaultError, look_for_files
-        from ingestion.partners.place import RemoteFault
+        from ingestion.partners.fetch.place import RemoteFault
 
         until, began = datetime.fromisoformat(self.until), datetime.now(UTC)
         looks: dict[str, Any] = {}

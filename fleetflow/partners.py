@@ -1,8 +1,8 @@
 """Partners as the front door sees them: what is declared, when their files are expected, where they lie.
 
 The readers here are light and forgiving, since the DAG processor and `fleetflow up` call them: they take name,
-place and schedule of each declaration and judge nothing. `ingestion.partners.declaration` reads the whole and names
-every fault.
+place and schedule of each declaration and judge nothing. `ingestion.partners.declare.declaration` reads the whole
+and names every fault.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import yaml
 from fleetflow.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from ingestion.partners.declaration import Declaration
-    from ingestion.partners.place import Address
-    from ingestion.partners.remote import Remote
+    from ingestion.partners.declare.declaration import Declaration
+    from ingestion.partners.fetch.place import Address
+    from ingestion.partners.fetch.remote import Remote
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -72,7 +72,7 @@ def read_partner(settings: Settings, name: str) -> Declaration:
         SettingsError: there is no such partner.
         DeclarationError: the declaration has faults; all of them are named.
     """
-    from ingestion.partners.declaration import read_declaration
+    from ingestion.partners.declare.declaration import read_declaration
 
     path = settings.partners_dir / f"{name}.yaml"
     if not _NAME.fullmatch(name) or not path.is_file():
@@ -89,7 +89,7 @@ def address_of(settings: Settings, declaration: Declaration) -> Address:
     Raises:
         SettingsError: address, key or host keys are not set, or the address is none.
     """
-    from ingestion.partners.place import INLINE_KEY, Address
+    from ingestion.partners.fetch.place import INLINE_KEY, Address
 
     partner = declaration.name
     url = _own_or_shared(settings, partner, "URL", settings.sftp_url)
@@ -114,7 +114,7 @@ def open_remote(settings: Settings, declaration: Declaration) -> Remote:
     Raises:
         SettingsError: the settings do not say where it is.
     """
-    from ingestion.partners.remote import Remote
+    from ingestion.partners.fetch.remote import Remote
 
     return Remote(address_of(settings, declaration), declaration.directory)
 

@@ -14,7 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from fleetflow.settings import Settings
-    from ingestion.partners.declaration import Declaration
+    from ingestion.partners.declare.declaration import Declaration
     from ingestion.partners.ledger import PartnerFile
     from ingestion.partners.load import FileOutcome
 
@@ -202,8 +202,8 @@ def check(
 def _explained() -> Iterator[None]:
     """Turn a fault that a user can mend into one line."""
     from fleetflow.faults import UserError
+    from ingestion.partners.fetch.place import RemoteFault
     from ingestion.partners.load import PartnerBusyError
-    from ingestion.partners.place import RemoteFault
 
     try:
         yield
@@ -223,7 +223,7 @@ def _warehouse(role: str) -> Iterator[tuple[Settings, Any]]:
 
 def _declared(settings: Settings) -> list[Declaration]:
     from fleetflow.faults import UserError
-    from ingestion.partners.declaration import DeclarationError, read_declarations
+    from ingestion.partners.declare.declaration import DeclarationError, read_declarations
 
     try:
         return list(read_declarations(settings.partners_dir).values())
@@ -234,7 +234,7 @@ def _declared(settings: Settings) -> list[Declaration]:
 def _chosen(settings: Settings, name: str | None) -> Sequence[Declaration]:
     from fleetflow.faults import UserError
     from fleetflow.partners import read_partner
-    from ingestion.partners.declaration import DeclarationError
+    from ingestion.partners.declare.declaration import DeclarationError
 
     if name is None:
         return _declared(settings)

@@ -19,7 +19,7 @@ from fleetflow.commands.partner_view import column_words
 from fleetflow.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from ingestion.partners.declaration import Declaration
+    from ingestion.partners.declare.declaration import Declaration
     from ingestion.partners.schema import KnownSchema
 
 _SHOWN = 10
@@ -28,8 +28,8 @@ _SHOWN = 10
 def check_file(settings: Settings, declaration: Declaration, path: Path, *, approved: bool) -> dict[str, Any]:
     """Parse a file as a load would; return what would become of it."""
     from fleetflow.partner_load import pgp_keys
-    from ingestion.partners.file_names import matches
-    from ingestion.partners.parse import FileFacts, FileFault, parse_file
+    from ingestion.partners.fetch.file_names import matches
+    from ingestion.partners.rows.parse import FileFacts, FileFault, parse_file
 
     known = _known(settings, declaration.name)
     modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from fleetflow.runtime import Connection
-    from ingestion.partners.declaration import Declaration
+    from ingestion.partners.declare.declaration import Declaration
     from ingestion.partners.ledger import PartnerFile
     from ingestion.partners.load import FileOutcome
 

@@ -16,10 +16,10 @@ from fleetflow.settings import SettingsError
 
 if TYPE_CHECKING:
     from fleetflow.settings import Settings
-    from ingestion.partners.arrival import Look, Sighting
-    from ingestion.partners.declaration import Declaration
+    from ingestion.partners.declare.declaration import Declaration
+    from ingestion.partners.fetch.arrival import Look, Sighting
+    from ingestion.partners.fetch.place import RemoteFile
     from ingestion.partners.ledger import PartnerFile
-    from ingestion.partners.place import RemoteFile
 
 Report = dict[str, Any]
 
@@ -45,7 +45,7 @@ def wait_until(partner: str, due: datetime, *, scheduled: bool) -> datetime | No
     Raises:
         PartnerFaultError: there is no such partner, or its declaration has faults.
     """
-    from ingestion.partners.arrival import expected_at
+    from ingestion.partners.fetch.arrival import expected_at
 
     arrival = _declared(partner)[1].arrival
     if arrival is None:
@@ -62,7 +62,7 @@ def is_owed(partner: str, due: datetime) -> bool:
         PartnerFaultError: there is no such partner, or its declaration has faults.
     """
     from fleetflow.runtime import connect
-    from ingestion.partners.arrival import expected_at
+    from ingestion.partners.fetch.arrival import expected_at
     from ingestion.partners.ledger import find_files
     from ingestion.partners.states import ENDED
 
@@ -89,9 +89,9 @@ async def look_for_files(partner: str, looks: Mapping[str, Look]) -> tuple[list[
         ConnectionFault: the server cannot be reached now.
     """
     from fleetflow.partners import address_of
-    from ingestion.partners.arrival import Stage, judge
-    from ingestion.partners.place import AccessFault
-    from ingestion.partners.session import Session
+    from ingestion.partners.fetch.arrival import Stage, judge
+    from ingestion.partners.fetch.place import AccessFault
+    from ingestion.partners.fetch.session import Session
 
     settings, declaration = await asyncio.to_thread(_declared, partner)
     try:
@@ -114,7 +114,7 @@ def load_partner(partner: str) -> Report:
         PartnerBusyError: another load of the partner is at work.
     """
     from fleetflow.partner_load import load_settled, unfinished
-    from ingestion.partners.place import AccessFault
+    from ingestion.partners.fetch.place import AccessFault
 
     settings, declaration = _declared(partner)
     try:
@@ -147,7 +147,7 @@ def report_missing(partner: str) -> Report:
         PartnerFaultError: there is no such partner, or its declaration has faults.
     """
     from fleetflow.runtime import connect
-    from ingestion.partners.schedule import look, note_missing
+    from ingestion.partners.fetch.schedule import look, note_missing
 
     settings, declaration = _declared(partner)
     now = datetime.now(UTC)

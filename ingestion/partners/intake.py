@@ -15,8 +15,12 @@ from pathlib import Path
 from typing import Protocol
 
 from ingestion.partners.archive import Archive, archive_key
-from ingestion.partners.arrival import Arrived, Sighting, Stage, judge
+from ingestion.partners.declare.model import Declaration
 from ingestion.partners.faults import Cause, FileFault
+from ingestion.partners.fetch.arrival import Arrived, Sighting, Stage, judge
+from ingestion.partners.fetch.place import FileChanged, FileGone, FileTooLarge, RemoteFile
+from ingestion.partners.fetch.schedule import Watch, enter
+from ingestion.partners.fetch.verify import verify_companions
 from ingestion.partners.ledger import (
     Connection,
     PartnerFile,
@@ -27,11 +31,7 @@ from ingestion.partners.ledger import (
     move,
     note,
 )
-from ingestion.partners.model import Declaration
-from ingestion.partners.place import FileChanged, FileGone, FileTooLarge, RemoteFile
-from ingestion.partners.schedule import Watch, enter
 from ingestion.partners.states import State
-from ingestion.partners.verify import verify_companions
 
 COMPANION_BYTES = 16 << 20
 GONE = "gone"
@@ -40,7 +40,7 @@ Step = Callable[[str], None]
 
 
 class Place(Protocol):
-    """What is wanted of a partner's directory; `ingestion.partners.remote.Remote` is one."""
+    """What is wanted of a partner's directory; `ingestion.partners.fetch.remote.Remote` is one."""
 
     def list(self, pattern: str = "*") -> list[RemoteFile]:
         """Return the files whose names match."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ingestion.partners.binding import Binding
+from ingestion.partners.declare.model import Declaration
 from ingestion.partners.faults import Cause, FileFault
-from ingestion.partners.model import Declaration
+from ingestion.partners.rows.binding import Binding
+from ingestion.partners.rows.spool import Spool
 from ingestion.partners.schema import KnownSchema, ObservedSchema, SchemaDiff, compare
-from ingestion.partners.spool import Spool
 
 
 def judge_header(declaration: Declaration, binding: Binding, approved: bool) -> None:

@@ -23,7 +23,6 @@ import pyarrow.parquet as pq
 from domain.contracts.model import Feed
 from ingestion.landing.ledger import Ledger, append_batches, append_rejects, new_batch_ids
 from ingestion.partners.ledger import PartnerFile
-from ingestion.partners.parse import Parsed
 from ingestion.partners.parts import (
     Part,
     Punctuality,
@@ -33,6 +32,7 @@ from ingestion.partners.parts import (
     object_key,
     read_parts,
 )
+from ingestion.partners.rows.parse import Parsed
 from ingestion.partners.schemas import SchemaVersion
 from ingestion.partners.states import IllegalTransitionError, State, require
 from ingestion.partners.supersede import Comparison

@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 from ingestion.partners.states import ENDED, IllegalTransitionError, State, require
 
 if TYPE_CHECKING:
-    from ingestion.partners.model import Declaration
+    from ingestion.partners.declare.model import Declaration
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 # A server's time of change has whole seconds: content read so soon after it may have changed again since.

@@ -28,8 +28,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ingestion.landing.ledger import Ledger
 from ingestion.partners import intake
 from ingestion.partners.archive import Archive, NotArchivedError, archive_key
-from ingestion.partners.arrival import Arrived
+from ingestion.partners.declare.model import Declaration
 from ingestion.partners.faults import FileFault
+from ingestion.partners.fetch.arrival import Arrived
+from ingestion.partners.fetch.place import RemoteFault
+from ingestion.partners.fetch.schedule import look, note_missing
 from ingestion.partners.intake import Look, Place, Step
 from ingestion.partners.land import Landing, PutObject
 from ingestion.partners.ledger import (
@@ -44,11 +47,8 @@ from ingestion.partners.ledger import (
     try_lock,
     unlock,
 )
-from ingestion.partners.model import Declaration
-from ingestion.partners.parse import FileFacts, Parsed, PgpKeys, parse_file
 from ingestion.partners.parts import Punctuality
-from ingestion.partners.place import RemoteFault
-from ingestion.partners.schedule import look, note_missing
+from ingestion.partners.rows.parse import FileFacts, Parsed, PgpKeys, parse_file
 from ingestion.partners.schemas import hold_schema, read_schemas, version_of
 from ingestion.partners.states import State
 from ingestion.partners.versions import compare_versions

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 
 from domain.contracts.arrow import arrow_schema
 from domain.contracts.model import Choice, Feed, Text
-from ingestion.partners.fingerprints import HASHES
 from ingestion.partners.ledger import PartnerFile
-from ingestion.partners.spool import read_rows
+from ingestion.partners.rows.fingerprints import HASHES
+from ingestion.partners.rows.spool import read_rows
 from ingestion.partners.supersede import Bools, Comparison
 
 PART_ROWS = 100_000

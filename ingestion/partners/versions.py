@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestion.partners.archive import Archive, NotArchivedError
-from ingestion.partners.fingerprints import HASHES, line_hashes
 from ingestion.partners.ledger import Connection, PartnerFile, find_objects
-from ingestion.partners.parse import Parsed
-from ingestion.partners.spool import read_rows
+from ingestion.partners.rows.fingerprints import HASHES, line_hashes
+from ingestion.partners.rows.parse import Parsed
+from ingestion.partners.rows.spool import read_rows
 from ingestion.partners.supersede import Comparison, Int64s, all_new, compare
 
 _READ_ROWS = 250_000

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from ingestion.partners.section import Section
+from ingestion.section import Section
 from ingestion.telemetry.dbc import Compiled, DatabaseError, compile_database, read_database
 from ingestion.telemetry.identifiers import j1939_id
 from ingestion.telemetry.routes import EVERY_YEAR, Bus, BusProtocol, Decoder, conflicts

@@ -31,7 +31,7 @@ from fleetflow.migrations import apply
 from fleetflow.partner_load import pgp_variable
 from fleetflow.partners import read_pgp_names
 from fleetflow.settings import PROJECT_ROOT, Settings, default_home, load_settings
-from ingestion.partners.remote import Address, Remote
+from ingestion.partners.fetch.remote import Address, Remote
 from tests.contract.conftest import PASSWORD, running
 
 FILE = PROJECT_ROOT / "docker-compose.yml"

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from pyarrow import feather
 
-from ingestion.partners.declaration import read_declarations
-from ingestion.partners.parse import FileFacts, Parsed, parse_file
+from ingestion.partners.declare.declaration import read_declarations
+from ingestion.partners.rows.parse import FileFacts, Parsed, parse_file
 from tests.e2e.commands import shared_data
 
 FILE = shared_data("scms_delivery_history/SCMS_Delivery_History_Dataset.csv")

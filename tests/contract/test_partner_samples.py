@@ -13,8 +13,8 @@ import pytest
 from pyarrow import feather
 
 from domain.contracts.arrow import arrow_schema
-from ingestion.partners.declaration import read_declarations
-from ingestion.partners.parse import FileFacts, FileFault, Parsed, parse_file
+from ingestion.partners.declare.declaration import read_declarations
+from ingestion.partners.rows.parse import FileFacts, FileFault, Parsed, parse_file
 
 SAMPLES = Path(__file__).parents[1] / "data" / "partners"
 FILES = sorted(path for path in SAMPLES.glob("*/*") if not path.name.endswith(".expected.json"))

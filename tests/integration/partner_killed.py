@@ -17,7 +17,7 @@ PRELOADED = [
     "ingestion.partners.load",
     "ingestion.landing.ledger",
     "boto3",
-    "ingestion.partners.remote",
+    "ingestion.partners.fetch.remote",
 ]
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import asyncssh
 
-from ingestion.partners.remote import Address
+from ingestion.partners.fetch.remote import Address
 
 Found = TypeVar("Found")
 

@@ -24,8 +24,8 @@ from fleetflow.settings import Settings
 from ingestion.landing.ledger import Ledger
 from ingestion.landing.raw_object import put_object
 from ingestion.partners.archive import Archive
+from ingestion.partners.fetch.remote import Patience, Remote
 from ingestion.partners.load import LoadTools, load_partner
-from ingestion.partners.remote import Patience, Remote
 from tests.integration.partner_server import lying_server
 
 SOUND = text(lines(20, 900))

@@ -24,9 +24,9 @@ from fleetflow.local.process import alive, wait_until
 from fleetflow.local.state import load
 from fleetflow.partners import address_of, read_accounts
 from fleetflow.settings import load_settings
-from ingestion.partners.arrival import find_whole
-from ingestion.partners.model import Completeness, CsvFormat, Declaration
-from ingestion.partners.remote import (
+from ingestion.partners.declare.model import Completeness, CsvFormat, Declaration
+from ingestion.partners.fetch.arrival import find_whole
+from ingestion.partners.fetch.remote import (
     AccessFault,
     Address,
     ConnectionFault,

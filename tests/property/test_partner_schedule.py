@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestion.partners.arrival import expected_at, find_whole, serve
-from ingestion.partners.model import WEEKDAYS, Arrival, Completeness, CsvFormat, Declaration
-from ingestion.partners.place import RemoteFile
+from ingestion.partners.declare.model import WEEKDAYS, Arrival, Completeness, CsvFormat, Declaration
+from ingestion.partners.fetch.arrival import expected_at, find_whole, serve
+from ingestion.partners.fetch.place import RemoteFile
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Africa/Cairo")
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)

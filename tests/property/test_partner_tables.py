@@ -14,10 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pyarrow import feather
 
-from ingestion.partners.decoding import Decoder
-from ingestion.partners.layouts import Layout
-from ingestion.partners.lines import Cutter
-from ingestion.partners.model import (
+from ingestion.partners.declare.model import (
     ColumnMap,
     CsvFormat,
     Declaration,
@@ -26,9 +23,12 @@ from ingestion.partners.model import (
     LocalTimes,
     Numbers,
 )
-from ingestion.partners.model import Field as Place
-from ingestion.partners.parse import FileFacts, FileFault, Parsed, parse_file
-from ingestion.partners.tabular import CsvReader
+from ingestion.partners.declare.model import Field as Place
+from ingestion.partners.read.decoding import Decoder
+from ingestion.partners.read.lines import Cutter
+from ingestion.partners.read.tabular import CsvReader
+from ingestion.partners.rows.layouts import Layout
+from ingestion.partners.rows.parse import FileFacts, FileFault, Parsed, parse_file
 
 NAMES = itertools.count()
 MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -283,7 +283,7 @@ def test_local_times_are_what_zoneinfo_says(at: datetime, zone: str) -> None:
 
     import pyarrow as pa
 
-    from ingestion.partners.instants import InstantReader
+    from ingestion.partners.rows.instants import InstantReader
 
     at = at.replace(microsecond=0)
     for fold, overlap in ((0, "earlier"), (1, "later")):

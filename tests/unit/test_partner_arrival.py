@@ -6,9 +6,9 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from ingestion.partners.arrival import Stage, expected_at, find_whole, judge, next_expected, serve
-from ingestion.partners.model import Arrival, Completeness, CsvFormat, Declaration
-from ingestion.partners.place import RemoteFile
+from ingestion.partners.declare.model import Arrival, Completeness, CsvFormat, Declaration
+from ingestion.partners.fetch.arrival import Stage, expected_at, find_whole, judge, next_expected, serve
+from ingestion.partners.fetch.place import RemoteFile
 
 AT = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ingestion.partners.file_names import matches, read_name, show_name
+from ingestion.partners.fetch.file_names import matches, read_name, show_name
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from croniter import croniter
 
 from fleetflow.partners import address_of, read_accounts, read_partner, read_pgp_names, read_schedules
 from fleetflow.settings import Settings, SettingsError, load_settings
-from ingestion.partners.arrival import expected_at
-from ingestion.partners.declaration import Declaration, read_declarations
-from ingestion.partners.model import CsvFormat
+from ingestion.partners.declare.declaration import Declaration, read_declarations
+from ingestion.partners.declare.model import CsvFormat
+from ingestion.partners.fetch.arrival import expected_at
 
 SHARED = {
     "FLEETFLOW_SFTP_URL": "sftp://files.example.org:2222",

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow.parquet as pq
 from pyarrow import feather
 
-from ingestion.partners.model import ColumnMap, CsvFormat, Declaration, LocalTimes
-from ingestion.partners.parse import FileFacts, KnownSchema, Parsed, parse_file
+from ingestion.partners.declare.model import ColumnMap, CsvFormat, Declaration, LocalTimes
+from ingestion.partners.rows.parse import FileFacts, KnownSchema, Parsed, parse_file
 
 NUMBERS = itertools.count(1)
 COLUMNS = (

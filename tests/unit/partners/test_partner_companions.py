@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ingestion.partners.declare.model import Completeness
 from ingestion.partners.faults import Cause
-from ingestion.partners.model import Completeness
-from ingestion.partners.parse import FileFault
-from ingestion.partners.verify import companion_name, read_checksum, read_manifest, verify_companions
+from ingestion.partners.fetch.verify import companion_name, read_checksum, read_manifest, verify_companions
+from ingestion.partners.rows.parse import FileFault
 from tests.unit.partners.partner_files import line, read, text, varied
 
 DATA = text([line(1), line(2)])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.partners.declaration import DeclarationError, read_declaration, read_declarations
-from ingestion.partners.model import CsvFormat, FixedWidth
+from ingestion.partners.declare.declaration import DeclarationError, read_declaration, read_declarations
+from ingestion.partners.declare.model import CsvFormat, FixedWidth
 
 GOOD = """
 tenant_id: acme

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from domain.contracts.model import Rule
-from ingestion.partners.block import MAX_COLUMNS
-from ingestion.partners.declaration import read_declarations
+from ingestion.partners.declare.declaration import read_declarations
+from ingestion.partners.declare.model import CsvFormat, Excel, JsonLines, LocalTimes, Trailer
 from ingestion.partners.faults import Cause
-from ingestion.partners.model import CsvFormat, Excel, JsonLines, LocalTimes, Trailer
-from ingestion.partners.parse import FileFault
+from ingestion.partners.read.block import MAX_COLUMNS
+from ingestion.partners.rows.parse import FileFault
 from tests.unit.partners.partner_files import COLUMNS, HEADER, line, read, refusals, rows, text, varied
 from tests.unit.partners.test_partner_values import HEAD, workbook
 

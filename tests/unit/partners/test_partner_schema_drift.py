@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ingestion.partners.faults import Cause
-from ingestion.partners.parse import FileFault
+from ingestion.partners.rows.parse import FileFault
 from tests.unit.partners.partner_files import HEADER, known, line, read, rows, text
 
 LINES = [line(n) for n in range(60)]

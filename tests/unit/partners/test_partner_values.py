@@ -15,11 +15,19 @@ import pytest
 from pyarrow import feather
 
 from domain.contracts.model import Rule
-from ingestion.partners.instants import InstantReader
-from ingestion.partners.model import ColumnMap, CsvFormat, Excel, JsonLines, LocalTimes, Numbers, Trailer
-from ingestion.partners.names import plain_name, split_unit
-from ingestion.partners.numbers import read_floats, read_integers
-from ingestion.partners.parse import FileFault
+from ingestion.partners.declare.model import (
+    ColumnMap,
+    CsvFormat,
+    Excel,
+    JsonLines,
+    LocalTimes,
+    Numbers,
+    Trailer,
+)
+from ingestion.partners.declare.names import plain_name, split_unit
+from ingestion.partners.rows.instants import InstantReader
+from ingestion.partners.rows.numbers import read_floats, read_integers
+from ingestion.partners.rows.parse import FileFault
 from tests.unit.partners.partner_files import COLUMNS, line, read, refusals, rows, text, varied
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from pysequoia import Tsk, encrypt
 
+from ingestion.partners.declare.model import Limits, Pgp
 from ingestion.partners.faults import HELD, Cause
-from ingestion.partners.model import Limits, Pgp
-from ingestion.partners.parse import FileFault, PgpKeys
+from ingestion.partners.rows.parse import FileFault, PgpKeys
 from tests.unit.partners.partner_files import DECLARATION, line, read, rows, text, varied
 
 PLAIN = text([line(n) for n in range(30)])

@@ -1,0 +1,1 @@
+"""From a partner's SFTP directory to a whole file on this machine."""
