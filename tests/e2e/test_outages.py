@@ -37,7 +37,7 @@ RATE = 600
 # Seconds that each outage lasts: its alert stands for 10, 30 and 60 s (a lag of 60 s) before it is told.
 OUTAGES = {"postgres": 20, "s3": 42, "kinesis": 140}
 ALERTS = {"postgres": "warehouse_unreachable", "s3": "aws_unreachable", "kinesis": "stream_lag"}
-RESOLVED_WITHIN_S = 90
+RESOLVED_WITHIN_S = 180  # a minute of calm, and a minute between two messages of one name
 SPOOL_BYTES = 4 << 20  # of each producer; filled while Kinesis takes nothing
 
 

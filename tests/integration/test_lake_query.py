@@ -168,7 +168,8 @@ def test_status_and_compact_by_command(fleetflow: CliRunner) -> None:
         json.loads(line) for line in fleetflow.invoke(app, ["lake", "status", "--json"]).stdout.splitlines()
     ]
     assert {feed["feed"]: feed["rows"] for feed in found} == {
-        GPS: 4, "shipment_event": 1, "driver_assignment_event": 0, "fuel_purchase": 0, "service_record": 0,
+        GPS: 4, "shipment_event": 1, "driver_assignment_event": 0, "driver_activity": 0, "can_frame": 0,
+        "fuel_purchase": 0, "service_record": 0,
     }  # fmt: skip
     assert fleetflow.invoke(app, ["lake", "status"]).stdout.splitlines()[0].startswith("feed ")
     assert "nothing waits" in fleetflow.invoke(app, ["lake", "compact"]).stdout

@@ -116,7 +116,8 @@ def test_a_fault_of_the_call_is_one_line_and_status_2(url: str, tmp_path: Path) 
     result = send(url, tmp_path, "gsp", "/nowhere")
     assert result.returncode == 2
     assert result.stderr.decode() == (
-        "fleetflow: unknown feed 'gsp': the feeds are driver_assignment_event, gps_location, shipment_event\n"
+        "fleetflow: unknown feed 'gsp': the feeds are can_frame, driver_activity, driver_assignment_event,"
+        " gps_location, shipment_event\n"
     )
     assert result.stdout == b""
 
