@@ -28,7 +28,7 @@ def fleetflow(settings: Settings, *words: str, env: Mapping[str, str] | None = N
         cwd=PROJECT_ROOT,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
     assert done.returncode == fine, f"{' '.join(words)}: {done.stdout[-1500:]}\n{done.stderr[-3000:]}"

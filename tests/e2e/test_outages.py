@@ -35,7 +35,7 @@ from tests.integration.alert_sinks import Hook, hook_server
 
 RATE = 600
 # Seconds that each outage lasts: its alert stands for 10, 30 and 60 s (a lag of 60 s) before it is told.
-OUTAGES = {"postgres": 20, "s3": 42, "kinesis": 140}
+OUTAGES = {"postgres": 30, "s3": 55, "kinesis": 160}
 ALERTS = {"postgres": "warehouse_unreachable", "s3": "aws_unreachable", "kinesis": "stream_lag"}
 RESOLVED_WITHIN_S = 180  # a minute of calm, and a minute between two messages of one name
 SPOOL_BYTES = 4 << 20  # of each producer; filled while Kinesis takes nothing
@@ -176,7 +176,7 @@ def wait_until_none_stands(settings: Settings, seconds: float) -> None:
         time.sleep(1)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_outages_lose_nothing_and_double_nothing_and_are_told(settings: Settings, tmp_path: Path) -> None:
     load_thread = Load(settings, tmp_path / "spool")
     with hook_server() as hook, watching(settings, hook):
