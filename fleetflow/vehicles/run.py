@@ -12,6 +12,7 @@ from uuid import UUID
 from fleetflow import transform
 from fleetflow.runtime import Connection, connect
 from fleetflow.settings import Settings
+from fleetflow.vehicles.maintenance.step import keep_maintenance
 from fleetflow.vehicles.telemetry.step import decode_telemetry
 from fleetflow.vehicles.touched import forget_touched
 
@@ -39,7 +40,7 @@ class Step(NamedTuple):
 
 
 # In this order: later steps read what earlier ones wrote.
-STEPS: tuple[Step, ...] = (Step("telemetry", decode_telemetry),)
+STEPS: tuple[Step, ...] = (Step("telemetry", decode_telemetry), Step("maintenance", keep_maintenance))
 
 
 def fold(settings: Settings, run: transform.Run, tell: Tell = lambda _: None) -> dict[str, dict[str, int]]:

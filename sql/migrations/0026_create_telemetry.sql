@@ -141,3 +141,7 @@ begin
         execute format('grant select on intermediate.%I to fleet_ops', child);
     end loop;
 end $$;
+
+-- Meters are read over a vehicle's life, among some twenty times as many rows of other signals.
+create index signal_minute_meters on intermediate.int_signal_minute (tenant_id, vehicle_id, minute)
+where name in ('odometer', 'odometer_high_resolution', 'engine_hours');

@@ -36,7 +36,7 @@ def decode_telemetry(work: Work) -> Mapping[str, int]:
 
 
 def note_refused(conn: Connection, manifest: Manifest) -> None:
-    """Write down which decoders are refused and why, for the signal `decoder_refused`; since when, if they were before."""
+    """Write down which decoders are refused, why and since when, for the signal `decoder_refused`."""
     with conn.transaction():
         conn.execute(
             "delete from intermediate.int_decoder_refused where decoder <> all(%s)",

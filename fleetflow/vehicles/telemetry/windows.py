@@ -14,6 +14,7 @@ from domain.contracts.can_frame import CAN_FRAME
 from fleetflow.lake import open_lake
 from fleetflow.runtime import Connection
 from fleetflow.settings import Settings
+from fleetflow.vehicles.touched import Entity, Touched
 from ingestion.lake.read import scan_rows
 from ingestion.telemetry.hours import HOUR, MARGIN, WINDOW_FRAMES, VehicleHour
 
@@ -69,6 +70,14 @@ def choose_hours(conn: Connection, run_id: UUID, chunk_frames: int = CHUNK_FRAME
     conn.execute(_CHOOSE, {"run_id": run_id, "margin": MARGIN, "chunk_frames": chunk_frames})
     rows = conn.execute("select distinct chunk from intermediate.int_vehicle_hour_touched order by 1")
     return [chunk for (chunk,) in rows]
+
+
+def decoded_since(conn: Connection) -> Touched:
+    """Return the vehicles whose hours this run has decoded, each with the first of them; also those decoded again."""
+    rows = conn.execute(
+        "select tenant_id, vehicle_id, min(hour) from intermediate.int_vehicle_hour_touched group by 1, 2"
+    )
+    return {Entity(tenant, vehicle): hour for tenant, vehicle, hour in rows}
 
 
 def chosen_hours(conn: Connection, chunk: int) -> list[VehicleHour]:
