@@ -33,6 +33,7 @@ GROUPS = (
     "retention",
     "driver_hours",
     "can",
+    "maintenance",
     "doctor",
     "drill",
     "bench",
