@@ -30,6 +30,7 @@ IDS = (
     "maintain__retention__daily",
     "report__sla__morning",
     "transform__shipments__microbatch",
+    "transform__vehicles__hourly",
 )
 # One file makes a DAG for each declared partner.
 FACTORY = "load__partners__files"
