@@ -2,7 +2,7 @@
 
 A report is left out, by name, where its own times cannot be: `ends_before_start`, `before_tachographs` (clocks that
 were reset: 1970), `in_future` (beyond the time at which it was sent). The same activity sent again, of the same start,
-kind and origin, replaces what was sent before: one with an end the one without, else the later sent one
+kind, origin and vehicle, replaces what was sent before: one with an end the one without, else the later sent one
 (`sent_again`). That is how an open activity gets its end.
 
 What overlaps an earlier start is kept and counted, as `in_two_vehicles` where both name a vehicle and not the same
@@ -175,15 +175,16 @@ def _kind(run: Activity | None) -> Kind | None:
     return run.kind if run else None
 
 
-def _rank(report: Report) -> tuple[int, Kind, Origin, bool, int, str]:
+def _rank(report: Report) -> tuple[int, Kind, Origin, str, bool, int, str]:
     """Order by start; of the same activity sent again the one that holds comes last."""
     return (
-        report.start, report.kind, report.origin, report.end is not None, report.recorded, report.event_id,
+        report.start, report.kind, report.origin, report.vehicle_id or "", report.end is not None, report.recorded,
+        report.event_id,
     )  # fmt: skip
 
 
 def _is_same(before: Report, report: Report) -> bool:
-    return (before.start, before.kind, before.origin) == (report.start, report.kind, report.origin)
+    return _rank(before)[:4] == _rank(report)[:4]
 
 
 def _own_fault(report: Report) -> Fault | None:

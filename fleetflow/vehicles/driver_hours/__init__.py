@@ -4,7 +4,3 @@
 
 `fold` is pure: one driver's kept state and reports in, rows out. `store` is the SQL around it.
 """
-
-from fleetflow.vehicles.driver_hours.step import fold_driver_hours
-
-__all__ = ["fold_driver_hours"]

@@ -70,11 +70,7 @@ def settled_minute(as_of: int) -> Minute:
 
 def pack(kept: Kept) -> bytes:
     """Return a state as bytes."""
-    reports = [
-        [*one._replace(kind=None, origin=None), _KINDS.index(one.kind), _ORIGINS.index(one.origin)]
-        for one in kept.carried
-    ]  # type: ignore[arg-type]
-    return msgspec.msgpack.encode([codec.dump(kept.state), reports])
+    return msgspec.msgpack.encode([codec.dump(kept.state), [_plain(report) for report in kept.carried]])
 
 
 def unpack(as_of: int, content: bytes) -> Kept:
@@ -87,9 +83,14 @@ def unpack(as_of: int, content: bytes) -> Kept:
     return Kept(as_of, codec.load(state), [_report(row) for row in reports])
 
 
+def _plain(report: Report) -> list[Any]:
+    fields = report._asdict()
+    fields |= {"kind": _KINDS.index(report.kind), "origin": _ORIGINS.index(report.origin)}
+    return list(fields.values())
+
+
 def _report(row: list[Any]) -> Report:
-    *fields, kind, origin = row
-    return Report(*fields)._replace(kind=_KINDS[kind], origin=_ORIGINS[origin])
+    return Report(*row)._replace(kind=_KINDS[row[2]], origin=_ORIGINS[row[4]])
 
 
 def fold(kept: Kept | None, reports: Iterable[Report]) -> Folded:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from domain.driver_hours.model import moment_of
 from fleetflow.vehicles import states
@@ -14,7 +15,9 @@ from fleetflow.vehicles.driver_hours.fold import FOLD, VERSION, Folded, fold, un
 from fleetflow.vehicles.driver_hours.us import fold_us
 from fleetflow.vehicles.states import Snapshot
 from fleetflow.vehicles.touched import Entity, Touched, name_drivers, touch
-from fleetflow.vehicles.work import Work
+
+if TYPE_CHECKING:
+    from fleetflow.vehicles.run import Work
 
 # Drivers of one transaction: some ten thousand activities at most, unless all are late.
 CHUNK = 500

@@ -15,7 +15,7 @@ from domain.driver_hours.model import DriverDay, Finding, Kind, Minute, Origin, 
 from domain.driver_hours.recorded import FIRST_TACHOGRAPHS, LEFT_OUT, Report
 from domain.driver_hours.warned import Warned
 from fleetflow.runtime import Connection
-from fleetflow.vehicles.driver_hours.fold import FOLD, Folded, settled_minute
+from fleetflow.vehicles.driver_hours.fold import FOLD, Folded
 from fleetflow.vehicles.touched import Entity, Touched
 
 KEPT = timedelta(days=92)
@@ -41,6 +41,9 @@ _REJECT = (
     " case when started_at < to_timestamp(%(first)s) then 'before_tachographs' else 'too_late' end,"
     " started_at, started_at, true from claimed where started_at < %(oldest)s on conflict do nothing"
 )
+_REFUSED = ("before_tachographs", "too_late")
+# What was refused before it was stored is in no fold.
+_NOT_REFUSED = sql.SQL(" and r.fault not in ({})").format(sql.SQL(", ").join(map(sql.Literal, _REFUSED)))
 _STORE = (
     f"with claimed as materialized (select * from ({_CLAIMED}) as c where c.started_at >= %(oldest)s),"
     f" written as (insert into intermediate.int_driver_activity as kept ({_FIELDS})"
@@ -82,8 +85,6 @@ def store_inferred(conn: Connection) -> Touched:
 
     A trip is no more than that: what lies between trips is left to be a gap, which proves no rest.
     """
-    if conn.execute("select to_regclass('intermediate.int_trip') is null").fetchone() == (True,):
-        return {}
     rows = conn.execute(
         "with trip as (select t.tenant_id, t.driver_id, 'trip:' || t.vehicle_id || ':'"
         "  || extract(epoch from t.started_at)::bigint as event_id, t.started_at, t.ended_at, t.vehicle_id"
@@ -184,7 +185,10 @@ def drop_passed_heads(conn: Connection, heads: Mapping[Entity, datetime]) -> Non
 def purge(conn: Connection, now: datetime) -> int:
     """Drop activities that no late card can concern any more; return how many."""
     oldest = now - KEPT
-    conn.execute("delete from intermediate.int_driver_activity_fault where known_at < %s", (oldest,))
+    conn.execute(
+        "delete from intermediate.int_driver_activity_fault where known_at < %s and fault <> all(%s)",
+        (oldest, list(_REFUSED)),
+    )
     return conn.execute(
         "delete from intermediate.int_driver_activity where started_at < %s", (oldest,)
     ).rowcount
@@ -217,11 +221,12 @@ def _forget(conn: Connection, folded: Mapping[Entity, Folded]) -> None:
         statement = sql.SQL(
             "delete from intermediate.{} as r"
             " using unnest(%s::text[], %s::text[], %s::timestamptz[]) as n (tenant_id, driver_id, since)"
-            " where r.tenant_id = n.tenant_id and r.driver_id = n.driver_id and r.known_at >= n.since"
-        ).format(sql.Identifier(table))
+            " where r.tenant_id = n.tenant_id and r.driver_id = n.driver_id and r.known_at >= n.since{}"
+        ).format(sql.Identifier(table), _NOT_REFUSED if table == "int_driver_activity_fault" else sql.SQL(""))
         conn.execute(statement, (*keys, times))
     conn.execute(
-        "delete from intermediate.int_driver_hours_head as r using unnest(%s::text[], %s::text[]) as n (tenant_id, driver_id)"
+        "delete from intermediate.int_driver_hours_head as r"
+        " using unnest(%s::text[], %s::text[]) as n (tenant_id, driver_id)"
         " where r.tenant_id = n.tenant_id and r.driver_id = n.driver_id",
         keys,
     )
@@ -241,8 +246,6 @@ def _collect(rows: Mapping[str, list[Sequence[Any]]], driver: Entity, folded: Fo
         keyed.setdefault(("fault", fault.event_id, fault.fault), ("int_driver_activity_fault", row))
     for table, row in keyed.values():
         rows[table].append(row)
-    ends = [at.at for at in folded.head[1:]]
-    del ends
     believed = _moment(folded.believed_until)
     rows["int_driver_hours_head"].extend(
         (
@@ -271,7 +274,7 @@ def _row(found: Finding | DriverDay | Warned) -> tuple[tuple[Any, ...], str, Seq
                 found.limit, found.crew, found.rest, found.rest_kind,
             )  # fmt: skip
         case Warned():
-            return found[:3] + (found.limit,), "int_driver_hours_warning", (
+            return (*found[:3], found.limit), "int_driver_hours_warning", (
                 found.rule.value, moment_of(found.start), found.level, found.limit, moment_of(found.at),
             )  # fmt: skip
 
@@ -282,8 +285,3 @@ def _moment(minute: Minute | None) -> datetime | None:
 
 def _second(second: int) -> datetime:
     return datetime.fromtimestamp(second, UTC)
-
-
-def settled_moment(as_of: datetime) -> datetime:
-    """Return the time from which rows are replaced when a state of `as_of` is gone back to."""
-    return moment_of(settled_minute(int(as_of.timestamp())))
