@@ -54,7 +54,7 @@ def forget(conn: Connection) -> None:
 
 
 def row(
-    driver: str, event: str, start: datetime, end: datetime | None, kind: str, **changes: Any
+    name: str, event: str, start: datetime, end: datetime | None, kind: str, **changes: Any
 ) -> dict[str, Any]:
     return {
         "tenant_id": "acme", "event_id": event, "recorded_at": end or start, "schema_version": 1, "driver_id": name,
@@ -313,8 +313,8 @@ def test_trips_stand_for_driving_where_no_tachograph_tells(owner: Connection, se
 
     def found() -> list[Any]:
         return owner.execute(
-            "select driver_id, rule, measured_min, needs_evidence, is_inferred from intermediate.int_driver_hours_finding"
-            " where rule = 'BREAK' order by 1"
+            "select driver_id, rule, measured_min, needs_evidence, is_inferred"
+            " from intermediate.int_driver_hours_finding where rule = 'BREAK' order by 1"
         ).fetchall()
 
     def step() -> None:
