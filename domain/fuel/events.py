@@ -109,9 +109,8 @@ def find_events(levels: Levels, rules: EventRules | None = None) -> Found:
     """Return the events of all vehicles. A drain under way is only told when driving after it has settled that."""
     rules = rules or EventRules()
     false: dict[str, int] = {}
-    driving = _driving(levels, levels.kept_l, rules)
     rests = _without_returns(_at_rest(levels, rules, false), levels, rules, false)
-    rests = list(_held_against_driving(rests, driving, levels, rules, false))
+    rests = list(_held_against_driving(rests, levels, rules, false))
     rests, underway = _under_way(levels, rests, rules, false)
     events = sorted([*rests, *underway], key=lambda one: (one.vehicle, one.start_us, one.end_us, one.kind))
     tank = dict(zip(levels.vehicle.tolist(), levels.tank_l.tolist(), strict=True))
@@ -244,9 +243,13 @@ def _driving(levels: Levels, kept_l: Floats, rules: EventRules) -> _Series:
 
 
 def _held_against_driving(
-    events: list[Event], driving: _Series, levels: Levels, rules: EventRules, false: dict[str, int]
+    events: list[Event], levels: Levels, rules: EventRules, false: dict[str, int]
 ) -> Iterable[Event]:
-    """Confirm or refute what rests showed by driving before and after; all events between two drives together."""
+    """Confirm or refute what rests showed by driving before and after; all events between two drives together.
+
+    Driving is read with all events taken out, so that a window may reach over another one.
+    """
+    driving = _driving(levels, without_events(levels, events), rules)
     by_border: dict[int, list[Event]] = {}
     for event in events:
         by_border.setdefault(_border_of(event, driving), []).append(event)
@@ -271,7 +274,7 @@ def _driving_agrees(
     if not 0 <= border < len(windows.before) or driving.group[border] != event.vehicle:
         return None
     enough = min(windows.before_n[border], windows.after_n[border]) >= rules.moving_least
-    seen = float(windows.after[border] - windows.before[border])
+    seen = net_l + float(windows.after[border] - windows.before[border])
     if not enough or np.isnan(seen) or net_l == 0:
         return None
     error = float(np.sqrt(windows.before_var[border] + windows.after_var[border]))

@@ -118,12 +118,14 @@ def _draw_driving(rng: np.random.Generator, days: int) -> np.ndarray:
 
 
 def _draw_losses(
-    rng: np.random.Generator, vehicle: int, moving: np.ndarray, thefts: int, moving_thefts: int, leaks: bool, tank: float
+    rng: np.random.Generator, vehicle: int, moving: np.ndarray, thefts: int, moving_thefts: int, leaks: bool,
+    tank: float,
 ) -> tuple[np.ndarray, list[Truth]]:  # fmt: skip
     """Thefts in nights that have driving on both sides, or under way; a leak all the time."""
     change, planted = np.zeros(len(moving)), []
     nights = [span for span in _spans(~moving) if span[1] - span[0] > 300][1:-1]
-    drives = [span for span in _spans(moving) if span[1] - span[0] > 60]
+    # Not on the last day: a drain under way needs driving after it.
+    drives = [span for span in _spans(moving) if span[1] - span[0] > 60 and span[1] < len(moving) - 1440]
     for is_moving, many in ((False, thefts), (True, moving_thefts)):
         for _ in range(many):
             first, last = (drives if is_moving else nights)[
@@ -144,8 +146,8 @@ def _draw_losses(
 
 
 def _fill(
-    rng: np.random.Generator, vehicle: int, moving: np.ndarray, burn: np.ndarray, change: np.ndarray, planted: list[Truth],
-    tank: float,
+    rng: np.random.Generator, vehicle: int, moving: np.ndarray, burn: np.ndarray, change: np.ndarray,
+    planted: list[Truth], tank: float,
 ) -> tuple[np.ndarray, list[Truth]]:  # fmt: skip
     """Run the tank: five minutes into a rest with less than 45 % it is filled, within five, if nobody steals then."""
     level, refills = np.zeros(len(moving)), []
