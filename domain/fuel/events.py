@@ -112,7 +112,10 @@ def find_events(levels: Levels, rules: EventRules | None = None) -> Found:
     rests = _without_returns(_at_rest(levels, rules, false), levels, rules, false)
     rests = list(_held_against_driving(rests, levels, rules, false))
     rests, underway = _under_way(levels, rests, rules, false)
-    events = sorted([*rests, *underway], key=lambda one: (one.vehicle, one.start_us, one.end_us, one.kind))
+    events = sorted(
+        [*rests, *underway],
+        key=lambda one: (one.vehicle, one.start_us, one.end_us, one.kind),
+    )
     tank = dict(zip(levels.vehicle.tolist(), levels.tank_l.tolist(), strict=True))
     return Found(
         tuple(replace(one, confidence=_confidence(one, tank[one.vehicle], rules)) for one in events), false
@@ -170,8 +173,22 @@ def _find_steps(series: _Series, least_rows: int, rules: EventRules) -> Iterable
         before, behind = float(windows.before[first]), float(windows.after[last])
         error = float(np.sqrt(windows.before_var[first] + windows.after_var[last]))
         total = (behind - before) * way[first]
-        if total >= max(float(series.least_l[first]), rules.noise_sigmas * error):
+        is_enough = total >= max(float(series.least_l[first]), rules.noise_sigmas * error)
+        if is_enough and _is_here(series, first, last + 1, before, behind, rules):
             yield _narrow(series, first, last + 1, before, behind, error, rules)
+
+
+def _is_here(series: _Series, first: int, last: int, before: float, after: float, rules: EventRules) -> bool:
+    """Say whether the rows next to a step are on its two sides: a window may reach back over an earlier step."""
+    ahead = np.arange(max(first - rules.near_rows + 1, 0), first + 1)
+    behind = np.arange(last, min(last + rules.near_rows, len(series.value)))
+    ahead = ahead[series.group[ahead] == series.group[first]]
+    behind = behind[series.group[behind] == series.group[last]]
+    middle = (before + after) / 2
+    way = np.sign(after - before)
+    return bool(
+        (np.median(series.value[ahead]) - middle) * way < 0 < (np.median(series.value[behind]) - middle) * way
+    )
 
 
 def _narrow(
