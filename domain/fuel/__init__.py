@@ -33,7 +33,15 @@ from domain.fuel.anomaly import (
     judge_stuck,
     sort_anomalies,
 )
-from domain.fuel.baseline import Baseline, Profile, TripSample, climb_m, make_baseline, profile_of
+from domain.fuel.baseline import (
+    Baseline,
+    BaselineBook,
+    Profile,
+    TripSample,
+    climb_m,
+    make_baseline,
+    profile_of,
+)
 from domain.fuel.consumption import FuelLog, Method, TripFault, TripFuel
 from domain.fuel.events import Event, EventKind, Found, find_events
 from domain.fuel.level import Levelled, Levels, trace_levels
@@ -53,6 +61,7 @@ from domain.fuel.purchases import (
 __all__ = [
     "Anomaly",
     "Baseline",
+    "BaselineBook",
     "Cause",
     "DayLoss",
     "Event",

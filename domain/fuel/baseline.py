@@ -110,30 +110,53 @@ def make_baseline(
     count with n / (n + weight) beside what came before (James and Stein's shrinkage in its plainest form).
     """
     rules = rules or BaselineRules()
-    mine = [one for one in samples if one.model == model and isfinite(one.l_100km) and one.l_100km > 0]
-    if len(mine) < max(rules.least_samples, 1):
-        return None
-    groups = {
-        "model": mine,
-        "model_profile": [one for one in mine if one.profile == profile],
-        "vehicle": [one for one in mine if one.vehicle == vehicle],
-        "vehicle_profile": [one for one in mine if one.vehicle == vehicle and one.profile == profile],
-    }
-    centre, spread, basis = 0.0, 0.0, ""
-    for name, group in groups.items():
-        if not group:
-            continue
-        own_centre, own_spread = _robust([one.l_100km for one in group])
-        share = len(group) / (len(group) + rules.weight) if basis else 1.0
-        # Of one or two trips a spread says nothing.
-        spread_share = share if len(group) > 2 or not basis else 0.0
-        centre += share * (own_centre - centre)
-        spread = ((1 - spread_share) * spread**2 + spread_share * own_spread**2) ** 0.5
-        basis = name
-    floor = max(rules.floor_share * centre, rules.floor_l_100km, 1e-9)
-    return Baseline(centre, max(spread, floor), len(groups["vehicle_profile"]), len(mine), basis)
+    book = BaselineBook((one for one in samples if one.model == model), rules)
+    return book.baseline(vehicle, profile)
 
 
-def _robust(values: Sequence[float]) -> tuple[float, float]:
-    centre = median(values)
-    return centre, _NORMAL * median([abs(one - centre) for one in values])
+class BaselineBook:
+    """The trips of one model before some day, grouped once, to be asked for any vehicle and profile."""
+
+    def __init__(self, samples: Iterable[TripSample], rules: BaselineRules | None = None) -> None:
+        """Group the samples; those that are not finite or not more than 0 do not count."""
+        self._rules = rules or BaselineRules()
+        self._groups: dict[tuple[str | None, Profile | None], list[float]] = {}
+        self._known: dict[tuple[str | None, Profile | None], tuple[float, float]] = {}
+        for one in samples:
+            if not isfinite(one.l_100km) or one.l_100km <= 0:
+                continue
+            for key in ((None, None), (None, one.profile), (one.vehicle, None), (one.vehicle, one.profile)):
+                self._groups.setdefault(key, []).append(one.l_100km)
+
+    def baseline(self, vehicle: str, profile: Profile) -> Baseline | None:
+        """Return what is expected; see `make_baseline`."""
+        keys: dict[str, tuple[str | None, Profile | None]] = {
+            "model": (None, None),
+            "model_profile": (None, profile),
+            "vehicle": (vehicle, None),
+            "vehicle_profile": (vehicle, profile),
+        }
+        sizes = {name: len(self._groups.get(key, ())) for name, key in keys.items()}
+        if sizes["model"] < max(self._rules.least_samples, 1):
+            return None
+        centre, spread, basis = 0.0, 0.0, ""
+        for name, key in keys.items():
+            if not sizes[name]:
+                continue
+            own_centre, own_spread = self._estimate(key)
+            share = sizes[name] / (sizes[name] + self._rules.weight) if basis else 1.0
+            # Of one or two trips a spread says nothing.
+            spread_share = share if sizes[name] > 2 or not basis else 0.0
+            centre += share * (own_centre - centre)
+            spread = ((1 - spread_share) * spread**2 + spread_share * own_spread**2) ** 0.5
+            basis = name
+        floor = max(self._rules.floor_share * centre, self._rules.floor_l_100km, 1e-9)
+        return Baseline(centre, max(spread, floor), sizes["vehicle_profile"], sizes["model"], basis)
+
+    def _estimate(self, key: tuple[str | None, Profile | None]) -> tuple[float, float]:
+        """Return the median and the standard deviation by MAD of a group."""
+        if key not in self._known:
+            values = self._groups[key]
+            centre = median(values)
+            self._known[key] = centre, _NORMAL * median([abs(one - centre) for one in values])
+        return self._known[key]
