@@ -12,6 +12,7 @@ from uuid import UUID
 from fleetflow import transform
 from fleetflow.runtime import Connection, connect
 from fleetflow.settings import Settings
+from fleetflow.vehicles.fuel.step import fold_fuel
 from fleetflow.vehicles.touched import forget_touched
 from fleetflow.vehicles.tracks.step import fold_tracks
 
@@ -39,7 +40,7 @@ class Step(NamedTuple):
 
 
 # In this order: later steps read what earlier ones wrote.
-STEPS: tuple[Step, ...] = (Step("tracks", fold_tracks),)
+STEPS: tuple[Step, ...] = (Step("tracks", fold_tracks), Step("fuel", fold_fuel))
 
 
 def fold(settings: Settings, run: transform.Run, tell: Tell = lambda _: None) -> dict[str, dict[str, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from domain.contracts.fuel_purchase import FUEL_PURCHASE
 from domain.contracts.gps_location import GPS_LOCATION
@@ -14,14 +15,16 @@ from fleetflow.vehicles.fuel.horizon import go_back
 from fleetflow.vehicles.fuel.judging import judge
 from fleetflow.vehicles.fuel.reading import read_chunk
 from fleetflow.vehicles.fuel.writing import replace_rows
-from fleetflow.vehicles.run import Work
 from fleetflow.vehicles.touched import Entity, Touched, find_touched, touch
+
+if TYPE_CHECKING:
+    from fleetflow.vehicles.run import Work
 
 CHUNK = 100
 """Vehicles judged at once: some 400,000 minutes of a few days each."""
 
 
-def fold(work: Work) -> Mapping[str, int]:
+def fold_fuel(work: Work) -> Mapping[str, int]:
     """Judge the fuel of every vehicle that the run, or a step before this one, has news of. May be repeated."""
     conn = work.conn
     touched: dict[Entity, datetime] = {}
