@@ -34,6 +34,7 @@ GROUPS = (
     "driver_hours",
     "can",
     "docs",
+    "maintenance",
     "doctor",
     "drill",
     "bench",
