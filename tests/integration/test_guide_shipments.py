@@ -247,8 +247,8 @@ def taken_back(world: World) -> Rows:
 EXPECTED: dict[str, Callable[[World], Rows]] = {
     f"shipments.{answers.__name__}": answers
     for answers in (
-        on_time_by_carrier, breach_reasons, at_risk, exceptions_per_100, reattempts, cost_of_delay, carrier_trend, lateness,
-        slow_lanes, dwell, edi_codes, revised_since_close, taken_back,
+        on_time_by_carrier, breach_reasons, at_risk, exceptions_per_100, reattempts, cost_of_delay, carrier_trend,
+        lateness, slow_lanes, dwell, edi_codes, revised_since_close, taken_back,
     )
 }  # fmt: skip
 

@@ -6,14 +6,19 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyarrow import fs
 from transform_warehouse import NOW, land, mirror, order, population, status, transform, warehouse
 from typer.testing import CliRunner
 
 from fleetflow.audit import Finding, Scope, read_life, verify
+from fleetflow.audit_raw import COMPARED, compare_raw
 from fleetflow.cli import app
 from fleetflow.local.stack import running
 from fleetflow.runtime import connect
@@ -328,3 +333,47 @@ def test_the_command_shows_a_life_with_its_sources(
     page = cli(recorded, monkeypatch, "show", "s1").stdout
     assert "takes over from 2" in page
     assert "assigned (not legal)" in page
+
+
+def test_entries_are_held_against_the_lines_they_cite(
+    recorded: Settings, tmp_path: Path, owner: psycopg.Connection[tuple[Any, ...]]
+) -> None:
+    """The raw objects written as a test may: the rows of landing, line for line, where the batch says they lie."""
+    batches = [
+        batch for (batch,) in owner.execute("select distinct batch_id from landing.shipment_event").fetchall()
+    ]
+    names = [name for name in COMPARED if name != "tenant_id"]
+    for batch in batches:
+        key = f"raw/shipment_event/{batch}.parquet"
+        owner.execute("update ops.batch set object_key = %s where batch_id = %s", (key, batch))
+        lines = owner.execute(
+            f"select tenant_id, {', '.join(names)} from landing.shipment_event where batch_id = %s"
+            " order by line".encode(),
+            (batch,),
+        ).fetchall()
+        path = tmp_path / "bucket" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        columns = zip(*lines, strict=True)
+        pq.write_table(pa.table(dict(zip(("tenant_id", *names), map(list, columns), strict=True))), path)
+    owner.execute(
+        f"update {LOG} as a set object_key = b.object_key from ops.batch as b where a.batch_id = b.batch_id"
+    )
+    filesystem = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+
+    same = compare_raw(owner, filesystem, "bucket", Scope(), sample=100)
+    assert (same.lines, same.findings) == (8, [])
+    assert compare_raw(owner, filesystem, "bucket", Scope(), sample=2).lines == 2
+    assert compare_raw(owner, filesystem, "bucket", Scope(shipment="s1"), sample=2).lines == 5
+
+    owner.execute(f"update {LOG} set status = 'delivered' where shipment_id = 's1' and entry = 4")
+    [finding] = compare_raw(owner, filesystem, "bucket", Scope(), sample=100).findings
+    assert (finding.shipment_id, finding.entry, finding.finding) == ("s1", 4, "raw")
+    assert "status 'picked_up', here 'delivered'" in finding.detail
+
+    gone = tmp_path / "bucket" / f"raw/shipment_event/{batches[0]}.parquet"
+    gone.unlink()
+    assert len(compare_raw(owner, filesystem, "bucket", Scope(), sample=100).findings) > 1
+    owner.execute("update ops.batch set object_expired_at = now() where batch_id = %s", (batches[0],))
+    expired = compare_raw(owner, filesystem, "bucket", Scope(), sample=100)
+    assert expired.expired > 0
+    assert expired.lines + expired.expired == 8
