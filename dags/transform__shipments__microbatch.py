@@ -18,7 +18,7 @@ from fleetflow import orchestration
 
 DEFAULTS = {
     **orchestration.task_defaults(timeout=timedelta(minutes=10)),
-    "on_failure_callback": orchestration.fail_shipments_run,
+    "on_failure_callback": orchestration.fail_claimed_run,
 }
 
 

@@ -18,6 +18,8 @@ from fleetflow.lake_archive import LakeArchive
 from fleetflow.runtime import Connection, connect
 from fleetflow.settings import Settings
 from fleetflow.transform import Gate, PipelineBusyError, run_pipeline, this_process
+from fleetflow.vehicles.run import PIPELINE as VEHICLES
+from fleetflow.vehicles.run import run_vehicles
 from ingestion.backfill import ledger
 from ingestion.backfill.land import copy_chunk, queue_landed, queue_unarchived
 from ingestion.backfill.mend import mend_store
@@ -96,10 +98,10 @@ def plan_backfill(settings: Settings, request: Request, archive: Archive | None 
         )
 
 
-def has_pipeline(conn: Connection, feed: str) -> bool:
-    """Tell whether any pipeline makes tables of a feed."""
-    query = "select from ops.pipeline_feed where feed = %s and pipeline <> 'lake' limit 1"
-    return bool(conn.execute(query, (feed,)).rowcount)
+def pipelines_of(conn: Connection, feed: str) -> list[str]:
+    """Return the pipelines that make tables of a feed."""
+    query = "select pipeline from ops.pipeline_feed where feed = %s and pipeline <> 'lake' order by 1"
+    return [pipeline for (pipeline,) in conn.execute(query, (feed,))]
 
 
 def run_backfill(
@@ -127,7 +129,8 @@ def run_backfill(
             backfill = ledger.record_plan(conn, plan, request.requested_by, request.rows_per_chunk)
         with ledger.exclusive(conn, backfill):
             ledger.reopen(conn, backfill.backfill_id)
-            work = _Work(settings, feed, backfill, archive, drive and has_pipeline(conn, feed.name), gate)
+            driven = pipelines_of(conn, feed.name) if drive else []
+            work = _Work(settings, feed, backfill, archive, driven, gate)
             failures = work.run(conn, request.in_flight, tell)
             failures += _close(settings, conn, backfill, feed, failures)
     return Outcome(backfill.backfill_id, "failed" if failures else "done", work.progress(), tuple(failures))
@@ -171,7 +174,7 @@ class _Work:
     feed: Feed
     backfill: Backfill
     archive: Archive
-    drive: bool
+    driven: list[str]
     gate: Gate | None
     landed: dict[int, int] = field(default_factory=dict)
     verified: dict[int, int] = field(default_factory=dict)
@@ -225,12 +228,18 @@ class _Work:
                 told = standing
             if not waiting:
                 return
-            if not (self.drive and self._transform()):
+            if not self._transform():
                 wait(waiting, timeout=_POLL_S, return_when=FIRST_EXCEPTION)
 
     def _transform(self) -> bool:
-        """Do one run, if there is anything to do and nobody is at it; return whether one was done."""
+        """Do a run of each pipeline, if it has anything to do and nobody is at it; return whether one was done."""
+        done = [self._run(pipeline) for pipeline in self.driven]
+        return any(done)
+
+    def _run(self, pipeline: str) -> bool:
         try:
+            if pipeline == VEHICLES:
+                return run_vehicles(self.settings) is not None
             return run_pipeline(self.settings, self.gate) is not None
         except PipelineBusyError:
             return False

@@ -35,6 +35,7 @@ GROUPS = (
     "retention",
     "driver_hours",
     "can",
+    "docs",
     "doctor",
     "drill",
     "bench",

@@ -29,6 +29,14 @@ from fleetflow.settings import PROJECT_ROOT, Settings
 PROJECT = PROJECT_ROOT / "dbt"
 _FILES = ("dbt_project.yml", "macros/**/*", "models/**/*", "seeds/**/*")
 _VIEWS = "config.materialized:view"
+_OF_VEHICLES = "tag:vehicles"
+# The models of each pipeline of the ledger, without the views, which stay as they are.
+_TABLES = {
+    "shipments": ("--exclude", _VIEWS, _OF_VEHICLES),
+    "vehicles": ("--select", _OF_VEHICLES, "--exclude", _VIEWS),
+}
+# Whoever remakes views and seeds is alone in the project; runs of the pipelines stand side by side.
+_PROJECT_LOCK = 0x6462740A
 _RESULTS = {"LogModelResult", "LogSeedResult", "LogSnapshotResult"}
 _LOCK = threading.Lock()
 
@@ -44,27 +52,41 @@ def run_models(
     settings: Settings,
     run_id: UUID | None,
     *,
+    pipeline: str = "shipments",
     select: str | None = None,
     full_refresh: bool = False,
     watch: Callable[[str, float], None] | None = None,
 ) -> None:
-    """Build the models for what the run has claimed: tables only, unless the project's files have changed.
+    """Build a pipeline's models for what the run has claimed: tables only, unless the project's files have changed.
+
+    Of changed files everything is made again, for both pipelines, by whichever run comes first.
 
     Raises:
         TransformError: a seed or model failed, or dbt could not start.
     """
-    version = project_version()
-    changed = full_refresh or version != _built_version(settings)
     options = ["--full-refresh"] if full_refresh else []
     if select is not None:
         invoke(settings, ["run", "--select", select, *options], run_id=run_id, watch=watch)
         return
-    if changed:
-        invoke(settings, ["seed", *options], run_id=run_id, watch=watch)
-        invoke(settings, ["run", *options], run_id=run_id, watch=watch)
-        _note_version(settings, version)
-    else:
-        invoke(settings, ["run", "--exclude", _VIEWS], run_id=run_id, watch=watch)
+    version = project_version()
+    if (pipeline == "shipments" and full_refresh) or version != _built_version(settings):
+        with _project(settings, alone=True):
+            if full_refresh or version != _built_version(settings):
+                invoke(settings, ["seed", *options], run_id=run_id, watch=watch)
+                invoke(settings, ["run", *options], run_id=run_id, watch=watch)
+                _note_version(settings, version)
+                return
+    with _project(settings, alone=False):
+        invoke(settings, ["run", *_TABLES[pipeline], *options], run_id=run_id, watch=watch)
+
+
+@contextmanager
+def _project(settings: Settings, *, alone: bool) -> Iterator[None]:
+    """Hold the project in the warehouse, alone or beside others, while dbt works on it."""
+    take = "pg_advisory_lock" if alone else "pg_advisory_lock_shared"
+    with connect(settings.dsn("transformer"), autocommit=True) as conn:
+        conn.execute(f"select {take}(%s)".encode(), (_PROJECT_LOCK,))
+        yield
 
 
 def run_tests(settings: Settings, select: str | None = None) -> None:

@@ -24,7 +24,7 @@ OWNER = "data-platform"
 TAGS = frozenset({
     "load", "transform", "check", "report", "maintain",
     "orders", "shipments", "marts", "sla", "partitions",
-    "partners", "lake", "feeds", "history", "retention", "platform",
+    "partners", "lake", "feeds", "vehicles", "history", "retention", "platform",
     "every-minute", "hourly", "daily", "on-demand",
 })  # fmt: skip
 
@@ -76,13 +76,20 @@ def claim_shipments() -> str | None:
 
     None where nothing waits, or where a run outside Airflow is at work on it.
     """
+    from fleetflow.transform import ROW_LIMIT
+
+    return claim_batches(PIPELINE, ROW_LIMIT)
+
+
+def claim_batches(pipeline: str, row_limit: int) -> str | None:
+    """Claim what a pipeline has not transformed; return the run's id, or None as `claim_shipments` does."""
     from fleetflow import transform
     from fleetflow.runtime import connect
     from fleetflow.settings import load_settings
 
     with connect(load_settings().dsn("transformer"), autocommit=True) as conn:
         try:
-            run = transform.claim(conn, PIPELINE)
+            run = transform.claim(conn, pipeline, row_limit=row_limit)
         except transform.PipelineBusyError as busy:
             log.info("%s", busy)
             return None
@@ -101,7 +108,7 @@ def gate_run(run_id: str) -> Report:
 
     settings = load_settings()
     dsn = settings.dsn("transformer")
-    with _claimed(dsn, run_id) as (conn, run):
+    with claimed(dsn, run_id) as (conn, run):
         with transform.heartbeat(settings, run):
             report = run_suite(dsn, "gate", run_id=run_id)
         if not report.passed:
@@ -117,7 +124,7 @@ def build_run(run_id: str) -> Report:
 
     settings = load_settings()
     models: dict[str, float] = {}
-    with _claimed(settings.dsn("transformer"), run_id) as (_, run):
+    with claimed(settings.dsn("transformer"), run_id) as (_, run):
         transform.build(settings, run, watch=lambda model, seconds: models.update({model: round(seconds, 3)}))
         return {"batches": run.batches, "events": run.events, "model_seconds": models}
 
@@ -127,12 +134,12 @@ def mark_run(run_id: str) -> Report:
     from fleetflow import transform
     from fleetflow.settings import load_settings
 
-    with _claimed(load_settings().dsn("transformer"), run_id) as (conn, run):
+    with claimed(load_settings().dsn("transformer"), run_id) as (conn, run):
         return asdict(transform.mark(conn, run))
 
 
 @contextmanager
-def _claimed(dsn: str, run_id: str) -> Iterator[tuple[Connection, Run]]:
+def claimed(dsn: str, run_id: str) -> Iterator[tuple[Connection, Run]]:
     """Open the warehouse and find a run that still holds its claim."""
     from fleetflow import transform
     from fleetflow.runtime import connect
@@ -234,8 +241,8 @@ def alert_task_failure(context: Mapping[str, Any]) -> None:
     alert("dag_failed", "error", f"{task.dag_id}.{task.task_id}", detail, runbook_of(task.dag_id))
 
 
-def fail_shipments_run(context: Mapping[str, Any]) -> None:
-    """Give the batches of a failed micro-batch free for the next, and tell people; a held run stays held."""
+def fail_claimed_run(context: Mapping[str, Any]) -> None:
+    """Give the batches of a failed run free for the next, and tell people; a held run stays held."""
     run_id = context["task_instance"].xcom_pull(task_ids="claim")
     if run_id:
         _fail_run(run_id, str(context.get("exception")))
@@ -249,7 +256,7 @@ def _fail_run(run_id: str, reason: str) -> None:
     from fleetflow.settings import load_settings
 
     try:
-        with _claimed(load_settings().dsn("transformer"), run_id) as (conn, run):
+        with claimed(load_settings().dsn("transformer"), run_id) as (conn, run):
             transform.fail(conn, run, reason)
     except transform.RunLostError:
         log.info("run %s had ended already", run_id)

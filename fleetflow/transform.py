@@ -70,6 +70,7 @@ class Outcome:
 
 
 Gate = Callable[[Run], str | None]
+Fold = Callable[[Run], None]
 Watch = Callable[[str, float], None]
 
 
@@ -310,7 +311,9 @@ def build(
     from fleetflow.dbt_project import run_models
 
     with heartbeat(settings, run):
-        run_models(settings, run.run_id, select=select, full_refresh=full_refresh, watch=watch)
+        run_models(
+            settings, run.run_id, pipeline=run.pipeline, select=select, full_refresh=full_refresh, watch=watch
+        )
 
 
 def run_pipeline(
@@ -318,13 +321,14 @@ def run_pipeline(
     gate: Gate | None = None,
     *,
     pipeline: str = PIPELINE,
+    fold: Fold | None = None,
     row_limit: int = ROW_LIMIT,
     full_refresh: bool = False,
     watch: Watch | None = None,
 ) -> Outcome | None:
-    """Do one run in this process: claim, gate, build, mark. None when nothing is pending.
+    """Do one run in this process: claim, gate, fold, build, mark. None when nothing is pending.
 
-    The gate returns why the run must be held, or None.
+    The gate returns why the run must be held, or None. `fold` is what a pipeline does before its models are built.
 
     Raises:
         PipelineBusyError: another run holds the pipeline.
@@ -343,6 +347,9 @@ def run_pipeline(
                 if reason is not None:
                     hold(conn, run, reason)
                     return Outcome(run, "held", seconds, reason=reason)
+            if fold is not None:
+                with _timed(seconds, "fold"), heartbeat(settings, run):
+                    fold(run)
             with _timed(seconds, "build"):
                 build(settings, run, full_refresh=full_refresh, watch=watch)
             with _timed(seconds, "mark"):

@@ -1,6 +1,8 @@
 {% macro get_incremental_upsert_sql(arg_dict) -%}
     {#- Write what is new or differs; what is equal stays untouched. With meta.scope, a relation of the keys that were
-        recomputed, rows of those keys that are no longer there are deleted. -#}
+        recomputed, rows of those keys that are no longer there are deleted: all of them, or with scope.since, a column
+        of the target, those from the key's `since` on. The relation is a model, or with scope.source a table of that
+        source. -#}
     {%- set target = arg_dict['target_relation'] -%}
     {%- set made = arg_dict['temp_relation'] -%}
     {%- set keys = arg_dict['unique_key'] -%}
@@ -8,11 +10,14 @@
     analyze {{ made }} ({{ keys | join(', ') }});
     {%- if scope %}
     delete from {{ target }} as stored
-    using {{ ref(scope['model']) }} as scope
+    using {{ source(scope['source'], scope['model']) if scope['source'] else ref(scope['model']) }} as scope
     where
         {%- for key in scope['key'] %}
         stored.{{ key }} = scope.{{ key }} and
         {%- endfor %}
+        {%- if scope['since'] %}
+        stored.{{ scope['since'] }} >= scope.since and
+        {%- endif %}
         not exists (
             select from {{ made }} as made
             where {% for key in keys %}made.{{ key }} = stored.{{ key }}{{ ' and ' if not loop.last }}{% endfor %}

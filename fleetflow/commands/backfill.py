@@ -143,13 +143,13 @@ def _words(progress: Progress) -> str:
 
 
 def _print_plan(settings: Settings, request: Request, as_json: bool) -> None:
-    from fleetflow.backfill import has_pipeline, plan_backfill
+    from fleetflow.backfill import pipelines_of, plan_backfill
     from fleetflow.runtime import connect
     from ingestion.backfill.cost import estimate
 
     plan = plan_backfill(settings, request)
     with connect(settings.dsn("loader"), autocommit=True) as conn:
-        cost = estimate(plan, transformed=has_pipeline(conn, plan.feed))
+        cost = estimate(plan, transformed=bool(pipelines_of(conn, plan.feed)))
     if as_json:
         typer.echo(
             json.dumps(

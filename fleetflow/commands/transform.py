@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,12 +18,22 @@ if TYPE_CHECKING:
 _BUSY_S = 120.0
 
 
+class Pipeline(StrEnum):
+    """The pipelines of the ledger that make tables of the warehouse."""
+
+    SHIPMENTS = "shipments"
+    VEHICLES = "vehicles"
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("transform")(transform)
 
 
 def transform(
+    pipeline: Annotated[
+        Pipeline, typer.Option(help="Which tables: those of shipments, or those of vehicles and drivers.")
+    ] = Pipeline.SHIPMENTS,
     full_refresh: Annotated[
         bool, typer.Option("--full-refresh", help="Make every mart anew, and judge every event again.")
     ] = False,
@@ -37,15 +48,15 @@ def transform(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the runs as JSON.")] = False,
 ) -> None:
-    """Transform what has landed: claim, gate, build, mark. Exit status 1 if a run was held."""
+    """Transform what has landed: claim, gate, fold, build, mark. Exit status 1 if a run was held."""
     from fleetflow.settings import load_settings
 
     settings = load_settings()
     if release_held:
-        _release(settings)
-    gate = _quality_gate(settings) if gated else None
+        _release(settings, pipeline)
+    gate = _quality_gate(settings) if gated and pipeline is Pipeline.SHIPMENTS else None
     outcomes = []
-    for outcome in _runs(settings, gate, full_refresh, until_empty):
+    for outcome in _runs(settings, pipeline, gate, full_refresh, until_empty):
         outcomes.append(outcome)
         _tell(f"run {outcome.run.run_id}: {outcome.state}, {sum(outcome.seconds.values()):.1f} s")
     if as_json:
@@ -56,14 +67,22 @@ def transform(
         raise typer.Exit(1)
 
 
-def _runs(settings: Settings, gate: Gate | None, full_refresh: bool, until_empty: bool) -> Iterator[Outcome]:
+def _runs(
+    settings: Settings, pipeline: Pipeline, gate: Gate | None, full_refresh: bool, until_empty: bool
+) -> Iterator[Outcome]:
     from fleetflow.faults import UserError
     from fleetflow.transform import PipelineBusyError, TransformError, run_pipeline
+    from fleetflow.vehicles.run import run_vehicles
+
+    def run() -> Outcome | None:
+        if pipeline is Pipeline.VEHICLES:
+            return run_vehicles(settings, full_refresh=full_refresh, watch=_progress, tell=_tell)
+        return run_pipeline(settings, gate, full_refresh=full_refresh, watch=_progress)
 
     while True:
-        _wait_for_turn(settings)
+        _wait_for_turn(settings, pipeline)
         try:
-            outcome = run_pipeline(settings, gate, full_refresh=full_refresh, watch=_progress)
+            outcome = run()
         except PipelineBusyError:
             continue  # the scheduler was faster
         except TransformError as fault:
@@ -76,31 +95,31 @@ def _runs(settings: Settings, gate: Gate | None, full_refresh: bool, until_empty
             return
 
 
-def _wait_for_turn(settings: Settings) -> None:
+def _wait_for_turn(settings: Settings, pipeline: Pipeline) -> None:
     """Wait while another run, of the scheduler for instance, holds the pipeline."""
     from fleetflow.faults import UserError
     from fleetflow.runtime import connect
-    from fleetflow.transform import PIPELINE, STALE_S
+    from fleetflow.transform import STALE_S
 
     give_up = time.monotonic() + _BUSY_S
     with connect(settings.dsn("transformer"), autocommit=True) as conn:
         while holder := conn.execute(
             "select claimed_by from ops.transform_run where pipeline = %s and state = 'claimed'"
             " and heartbeat_at >= clock_timestamp() - make_interval(secs => %s)",
-            (PIPELINE, STALE_S),
+            (pipeline.value, STALE_S),
         ).fetchone():
             if time.monotonic() > give_up:
-                raise UserError(f"pipeline {PIPELINE} is held by {holder[0]}, try again later")
+                raise UserError(f"pipeline {pipeline.value} is held by {holder[0]}, try again later")
             _tell(f"waiting for {holder[0]}, which holds the pipeline")
             time.sleep(1)
 
 
-def _release(settings: Settings) -> None:
+def _release(settings: Settings, pipeline: Pipeline) -> None:
     from fleetflow.runtime import connect
     from fleetflow.transform import release
 
     with connect(settings.dsn("transformer"), autocommit=True) as conn:
-        _tell(f"released {release(conn)} held batches")
+        _tell(f"released {release(conn, pipeline.value)} held batches")
 
 
 def _quality_gate(settings: Settings) -> Gate:

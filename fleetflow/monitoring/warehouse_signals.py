@@ -19,8 +19,25 @@ WAREHOUSE = (
         from ops.pending_batch as p
         join ops.batch as b using (batch_id)
         left join ops.transform_run as r using (run_id)
-        where p.pipeline <> 'lake' and p.priority = 0 and r.state is distinct from 'held'
+        where p.pipeline = 'shipments' and p.priority = 0 and r.state is distinct from 'held'
         group by p.pipeline
+        """,
+    ),
+    Signal(
+        "vehicles_behind",
+        Area.WAREHOUSE,
+        "Age of the oldest live batch that is not in the marts of vehicles and drivers; they are built every hour",
+        Unit.SECONDS,
+        (),
+        (Level("warn", 3 * 3600), Level("error", 8 * 3600)),
+        300,
+        "what vehicles sent {value} ago is not in their marts ({detail})",
+        """
+        select min(b.landed_at) as since, count(*) || ' batches wait' as detail
+        from ops.pending_batch as p join ops.batch as b using (batch_id)
+        left join ops.transform_run as r using (run_id)
+        where p.pipeline = 'vehicles' and p.priority = 0 and r.state is distinct from 'held'
+        having count(*) > 0
         """,
     ),
     Signal(

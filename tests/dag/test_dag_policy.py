@@ -30,6 +30,7 @@ IDS = (
     "maintain__retention__daily",
     "report__sla__morning",
     "transform__shipments__microbatch",
+    "transform__vehicles__hourly",
 )
 # One file makes a DAG for each declared partner.
 FACTORY = "load__partners__files"
@@ -135,11 +136,20 @@ def test_a_partners_loads_take_turns_and_its_waiting_holds_no_worker(bag: DagBag
     assert dag.params["wait"] is True
 
 
+def test_a_failed_run_of_vehicles_gives_its_batches_free(bag: DagBag) -> None:
+    from fleetflow.orchestration import fail_claimed_run
+
+    dag = bag.dags["transform__vehicles__hourly"]
+    assert all(fail_claimed_run in _callbacks(task) for task in dag.tasks)
+    assert [task.task_id for task in dag.topological_sort()] == ["claim", "fold", "build", "mark"]
+    assert dag.get_task("mark").upstream_task_ids == {"claim", "build"}
+
+
 def test_a_failed_micro_batch_gives_its_batches_free(bag: DagBag) -> None:
-    from fleetflow.orchestration import fail_shipments_run
+    from fleetflow.orchestration import fail_claimed_run
 
     dag = bag.dags["transform__shipments__microbatch"]
-    assert all(fail_shipments_run in _callbacks(task) for task in dag.tasks)
+    assert all(fail_claimed_run in _callbacks(task) for task in dag.tasks)
     chain = [task.task_id for task in dag.topological_sort()]
     assert chain == ["claim", "gate", "build", "mark"]
     upstream = {name: dag.get_task(name).upstream_task_ids for name in chain}

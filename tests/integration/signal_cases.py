@@ -151,6 +151,13 @@ CASES = (
         "1 batches",
     ),
     Case(
+        "vehicles_behind",
+        "platform",
+        batch("gps_location", "9 hours"),
+        "delete from ops.pending_batch",
+        "1 batches wait",
+    ),
+    Case(
         "transform_held",
         "shipments/11111111-1111-1111-1111-111111111111",
         batch("shipment_event", "10 min")

@@ -1,0 +1,84 @@
+"""A run of the vehicle side: claim, the steps in their order, the models, mark."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from fleetflow import transform
+from fleetflow.runtime import Connection, connect
+from fleetflow.settings import Settings
+from fleetflow.vehicles.touched import forget_touched
+from fleetflow.vehicles.tracks.step import fold_tracks
+
+PIPELINE = "vehicles"
+ROW_LIMIT = 4_000_000
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a step works with: the run's id, the warehouse as the transformer (autocommit), the time of the run."""
+
+    settings: Settings
+    conn: Connection
+    run_id: UUID
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    tell: Tell = lambda _: None
+
+
+class Step(NamedTuple):
+    """A step of the run; `fold` returns what it did, by name of what it counts."""
+
+    name: str
+    fold: Callable[[Work], Mapping[str, int]]
+
+
+# In this order: later steps read what earlier ones wrote.
+STEPS: tuple[Step, ...] = (Step("tracks", fold_tracks),)
+
+
+def fold(settings: Settings, run: transform.Run, tell: Tell = lambda _: None) -> dict[str, dict[str, int]]:
+    """Do every step for what the run has claimed; return their counts. May be repeated."""
+    counts = {}
+    with connect(settings.dsn("transformer"), autocommit=True) as conn:
+        forget_touched(conn)
+        work = Work(settings, conn, run.run_id, tell=tell)
+        for step in STEPS:
+            started = time.perf_counter()
+            counts[step.name] = dict(step.fold(work))
+            done = ", ".join(f"{count:,} {what}" for what, count in counts[step.name].items() if count)
+            tell(f"{step.name} {time.perf_counter() - started:.1f} s: {done or 'nothing to do'}")
+    return counts
+
+
+def run_vehicles(
+    settings: Settings,
+    *,
+    row_limit: int = ROW_LIMIT,
+    full_refresh: bool = False,
+    watch: transform.Watch | None = None,
+    tell: Tell = lambda _: None,
+) -> transform.Outcome | None:
+    """Do one run in this process; None when nothing is pending.
+
+    Raises:
+        PipelineBusyError: another run holds the pipeline.
+        TransformError: a model failed; the run is failed and its batches are claimable.
+    """
+    return transform.run_pipeline(
+        settings,
+        pipeline=PIPELINE,
+        fold=lambda run: _fold(settings, run, tell),
+        row_limit=row_limit,
+        full_refresh=full_refresh,
+        watch=watch,
+    )
+
+
+def _fold(settings: Settings, run: transform.Run, tell: Tell) -> None:
+    fold(settings, run, tell)
