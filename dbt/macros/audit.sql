@@ -28,6 +28,21 @@
     ) over (partition by {{ relation }}.tenant_id, {{ relation }}.shipment_id order by {{ relation }}.{{ place }}) as hash
 {%- endmacro %}
 
+{% macro head_of(kept) -%}
+    case when {{ kept }}.audit_entries > 0 then {{ kept }}.audit_entries else lost.entry end as head_entry,
+    case when {{ kept }}.audit_entries > 0 then {{ kept }}.audit_hash else lost.hash end as head_hash
+{%- endmacro %}
+
+{% macro lost_head(kept) -%}
+    {#- Where no head is kept, for the shipment is new or its life was lost, the chain goes on from its own end. -#}
+    left join lateral (
+        select a.entry, a.hash from {{ source('audit', 'shipment_status') }} as a
+        where coalesce({{ kept }}.audit_entries, 0) = 0 and a.tenant_id = {{ kept }}.tenant_id and a.shipment_id = {{ kept }}.shipment_id
+        order by a.entry desc
+        limit 1
+    ) as lost on true
+{%- endmacro %}
+
 {% macro recorder() -%}
     select
         ops.as_of() as believed_from,
@@ -46,16 +61,17 @@
         {%- if not flags.FULL_REFRESH %}
         select
             made.*, null::integer as supersedes, 1 as version, true as is_told,
-            null::bigint as was_batch_id, null::integer as was_line, t.audit_entries as head_entry, t.audit_hash as head_hash
+            null::bigint as was_batch_id, null::integer as was_line, {{ head_of('t') }}
         from {{ judged }} as made
         inner join {{ ref('int_shipment_touched') }} as t
             on made.tenant_id = t.tenant_id and made.shipment_id = t.shipment_id and not t.is_late
+        {{ lost_head('t') }}
         union all
         {%- endif %}
         select
             made.*, was.entry as supersedes, coalesce(was.version, 0) + 1 as version,
             (was.{{ content | join(', was.') }}) is distinct from (made.{{ content | join(', made.') }}) as is_told,
-            was.batch_id as was_batch_id, was.line as was_line, t.audit_entries as head_entry, t.audit_hash as head_hash
+            was.batch_id as was_batch_id, was.line as was_line, {{ head_of('t') }}
         from {{ judged }} as made
         {%- if flags.FULL_REFRESH %}
         left join {{ source('store', 'int_shipment_life') }} as t on made.tenant_id = t.tenant_id and made.shipment_id = t.shipment_id
@@ -63,6 +79,7 @@
         inner join {{ ref('int_shipment_touched') }} as t
             on made.tenant_id = t.tenant_id and made.shipment_id = t.shipment_id and t.is_late
         {%- endif %}
+        {{ lost_head('t') }}
         left join lateral (
             select a.* from {{ source('audit', 'shipment_status') }} as a
             where
@@ -109,7 +126,9 @@
     from placed as p;
 
     insert into {{ source('audit', 'shipment_status') }} ({{ status_columns() | join(', ') }}, hash)
-    select {{ status_columns() | join(', ') }}, hash from audit_added;
+    select {{ status_columns() | join(', ') }}, hash from audit_added
+    -- A row that somebody has put there must not stop the runs; verify names it.
+    on conflict do nothing;
     {{ supersede('shipment_status', 'a.entry = n.supersedes and n.supersedes is not null') }}
     {{ cite_sources() }}
 {%- endmacro %}
@@ -141,8 +160,8 @@
         select
             o.tenant_id, o.shipment_id, o.customer_id, o.carrier_id, o.service_level, o.mode, o.origin_site_id,
             o.destination_site_id, d.region, o.created_at, o.promised_at, o.cancelled_at, o.is_deleted, o.lsn, o.committed_at,
-            o.batch_id, r.believed_from, r.run_id, coalesce(h.audit_entries, 0) + 1 as entry, true as is_first,
-            h.audit_hash as head_hash
+            o.batch_id, r.believed_from, r.run_id, greatest(h.audit_entries, was.entry, 0) + 1 as entry,
+            true as is_first, coalesce(h.audit_hash, was.hash) as head_hash
         from {{ ref('stg_source__shipments') }} as o
         {%- if not flags.FULL_REFRESH %}
         inner join {{ ref('int_shipment_touched') }} as t
@@ -151,8 +170,12 @@
         cross join ({{ recorder() }}) as r
         left join {{ ref('dim_site') }} as d on o.tenant_id = d.tenant_id and o.destination_site_id = d.site_id
         left join {{ head }} as h on o.tenant_id = h.tenant_id and o.shipment_id = h.shipment_id
-        left join {{ audit }} as was
-            on h.tenant_id = was.tenant_id and h.shipment_id = was.shipment_id and h.audit_entries = was.entry
+        left join lateral (
+            select a.* from {{ audit }} as a
+            where a.tenant_id = o.tenant_id and a.shipment_id = o.shipment_id
+            order by a.entry desc
+            limit 1
+        ) as was on true
         where
             was.entry is null
             or (was.{{ order_facts() | join(', was.') }})

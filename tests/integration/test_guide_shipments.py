@@ -303,7 +303,7 @@ BY_HAND = {
     "resolve_minutes_mean": "select avg(floor(extract(epoch from resolved_at - occurred_at) / 60))::float"
     " from marts.fct_delivery_exception",
     "delay_cost_minor": "select sum(round((case sla_state when 'late' then minutes_late else"
-    " -minutes_to_promise end)"
+    " floor(extract(epoch from ops.as_of() - promised_at) / 60) end)"
     " * r.minor_per_hour / 60.0))::float from marts.fct_shipment_sla join marts.delay_rate as r"
     " using (service_level)"
     " where sla_state in ('late', 'overdue')",

@@ -377,3 +377,20 @@ def test_entries_are_held_against_the_lines_they_cite(
     expired = compare_raw(owner, filesystem, "bucket", Scope(), sample=100)
     assert expired.expired > 0
     assert expired.lines + expired.expired == 8
+
+
+def test_neither_a_lost_head_nor_a_forged_row_stops_the_runs(stack: Settings) -> None:
+    with warehouse(stack) as settings, connect(settings.dsn("owner"), autocommit=True) as conn:
+        mirror(conn, "shipments", [order("s1", random.Random(1), cancelled_at=None)])
+        land(conn, "shipment_event", [status(f"s{n}", 1, "created", -9) for n in (1, 2)])
+        transform(settings)
+        conn.execute("delete from intermediate.int_shipment_life where shipment_id = 's1'")
+        conn.execute("delete from intermediate.int_shipment_order_head")
+        conn.execute(FORGE.format(entry=2).format(log=LOG).replace("'s1'", "'s2'").encode())
+        land(conn, "shipment_event", [status(f"s{n}", 2, "assigned", -8 + n) for n in (1, 2)])
+        land(conn, "shipment_event", [status("s1", 1, "created", -9)])
+        mirror(conn, "shipments", [order("s1", random.Random(2), cancelled_at=None)])
+        transform(settings)
+        found = verify(conn, Scope())
+    assert [(f.shipment_id, f.entry, f.finding) for f in found.findings] == [("s2", 2, "changed")]
+    assert found.entries == 2 + 2 + 2
