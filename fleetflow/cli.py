@@ -26,6 +26,8 @@ GROUPS = (
     "transform",
     "quality",
     "report",
+    "audit",
+    "metrics",
     "partner",
     "lake",
     "backfill",
