@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 CDC, MICROBATCH = "load__orders__cdc", "transform__shipments__microbatch"
 MARK = "demo-home"
+# A shard takes 1 MB/s: the vehicles' past is some 45 MB of frames.
+SHARDS = stack.Shards(telemetry=4)
 LAKE = "maintain__lake__hourly"
 UPKEEP = ("maintain__retention__daily",)
 CLOSING_DAGS = ("check__feeds__nightly", "check__marts__nightly", "report__sla__morning")
@@ -46,6 +48,8 @@ class DemoPlan:
     history_days: int = 8
     history_shipments: int = 600
     open_shipments: int = 2500
+    telemetry_vehicles: int = 24
+    telemetry_days: int = 3
     seed: int = 7
     tenant: str = "acme"
 
@@ -107,7 +111,7 @@ class Demo:
         empty_home(self.home)
         try:
             self._tell("stack", "starting Postgres, the AWS stand-in, Airflow and a landing worker")
-            settings = stack.up(self.home, stack.PARTS, say=lambda line: self._tell("stack", line))
+            settings = stack.up(self.home, stack.PARTS, SHARDS, say=lambda line: self._tell("stack", line))
             api = AirflowApi(self.home, load(self.home).ports["airflow"])
             plan, fleet = self._fleet()
             facts, truth = self._drop_files(fleet)
@@ -129,6 +133,7 @@ class Demo:
             start=datetime.now(UTC), seed=self.plan.seed, tenant=self.plan.tenant, rate=self.plan.rate,
             seconds=self.plan.seconds, history_days=self.plan.history_days,
             history_shipments=self.plan.history_shipments, shipments=self.plan.open_shipments,
+            telemetry_vehicles=self.plan.telemetry_vehicles, telemetry_days=self.plan.telemetry_days,
             faults=USUAL_FAULTS,
         )  # fmt: skip
         return plan, build_fleet(plan)
@@ -165,10 +170,11 @@ class Demo:
             connect(settings.orders_dsn.reveal(), autocommit=True) as orders,
             Producer(kinesis, settings.gps_stream, self.home / "spool") as gps,
             Producer(kinesis, settings.status_stream, self.home / "spool") as status,
+            Producer(kinesis, settings.telemetry_stream, self.home / "spool") as telemetry,
         ):
             self._tell("stream", "filling the order database")
             fill(orders, fleet)
-            streams = Streams(gps, status)
+            streams = Streams(gps, status, telemetry)
             truth = run_simulation(plan, orders, streams, self.home, self._show_stream, fleet=fleet)
         return truth.sent
 
