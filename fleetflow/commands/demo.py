@@ -1,20 +1,25 @@
-"""`fleetflow demo`: the main job, once, end to end."""
+"""`fleetflow demo`: the main job, once, end to end; `demo recall`: what was found of what a simulator planted."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+group = typer.Typer(help="The main job, once, end to end.")
+
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("demo")(demo)
+    """Add the group."""
+    app.add_typer(group, name="demo")
 
 
+@group.callback(invoke_without_command=True)
 def demo(
+    context: typer.Context,
     rate: Annotated[float, typer.Option(min=1, max=50_000, help="Live events a second.")] = 1500,
     seconds: Annotated[float, typer.Option(min=1, help="Seconds of live streaming.")] = 60,
     history_shipments: Annotated[
@@ -26,6 +31,8 @@ def demo(
     ] = None,
 ) -> None:
     """Start a stack, simulate a fleet, land, transform, check and report; exit status 0 only if all adds up."""
+    if context.invoked_subcommand is not None:
+        return
     from rich.console import Console
 
     from fleetflow.demo.job import Demo, DemoPlan
@@ -39,3 +46,30 @@ def demo(
     summarise(outcome, console)
     if outcome.faults:
         raise typer.Exit(1)
+
+
+@group.command()
+def recall(
+    run: Annotated[str | None, typer.Option(help="Name of the run; the newest one.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Hold the marts against what a simulator planted: found, wrong, missed, precision and recall of each kind.
+
+    The truth is `sent/<run>.vehicles.json` below the home; `fleetflow simulate --telemetry-vehicles` writes it.
+    """
+    from rich.console import Console
+
+    from fleetflow.demo.measure import measure
+    from fleetflow.demo.show import recall_table
+    from fleetflow.settings import load_settings
+
+    settings = load_settings()
+    scores = measure(settings, settings.sent_dir, run)
+    if not as_json:
+        Console().print(recall_table(scores))
+        return
+    rows = [
+        {"subject": subject, **vars(score), "precision": score.precision, "recall": score.recall}
+        for subject, score in scores
+    ]
+    typer.echo(json.dumps(rows))

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from fleetflow.demo.batch import FileLine
 from fleetflow.demo.job import Outcome, SlaLine
+from fleetflow.demo.recall import Score
 from fleetflow.freshness import Percentiles
 
 
@@ -70,6 +71,7 @@ def summarise(outcome: Outcome, console: Console) -> None:
     console.print(_files(outcome.files))
     console.print(_freshness(outcome))
     console.print(_sla(outcome))
+    console.print(recall_table(outcome.recall))
     states = Counter((run.dag_id, run.state) for run in outcome.runs)
     runs = ", ".join(f"{dag} {count} x {state}" for (dag, state), count in sorted(states.items()))
     for name, value in (
@@ -159,6 +161,23 @@ def _sla(outcome: Outcome) -> Table:
         table.add_column(name, justify="right")
     for line in outcome.sla:
         table.add_row(line.dimension, line.member, *_cells(line))
+    return table
+
+
+def recall_table(scores: Sequence[tuple[str, Score]]) -> Table:
+    """Lay out what was found of what was planted, kind by kind."""
+    table = Table(title="Planted and found", title_justify="left", pad_edge=False)
+    table.add_column("")
+    table.add_column("")
+    for name in ("found", "wrong", "missed", "precision", "recall"):
+        table.add_column(name, justify="right")
+    for subject, score in scores:
+        if score.problem:
+            table.add_row(subject, score.kind, score.problem)
+            continue
+        shares = ["n/a" if s is None else f"{s:.0%}" for s in (score.precision, score.recall)]
+        counts = (score.found, score.wrong, score.missed)
+        table.add_row(subject, score.kind, *(f"{n:,}" for n in counts), *shares)
     return table
 
 

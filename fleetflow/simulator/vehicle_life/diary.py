@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from random import Random
 from typing import NamedTuple
 
@@ -88,7 +88,7 @@ def _drives(lives: Sequence[DriverLife]) -> Iterator[_Drive]:
 
 def _trips(vehicle: Vehicle, drives: Sequence[_Drive], around: Surroundings, rng: Random) -> Iterator[Trip]:
     site = around.home
-    for drive, following in zip(drives, [*drives[1:], None], strict=True):
+    for drive, following in zip_longest(drives, drives[1:]):
         minutes = drive.end - drive.start
         km = mean_kmh(vehicle.kind.name, minutes) * rng.uniform(0.93, 1.05) * minutes / 60
         homewards = following is None or following.shift != drive.shift

@@ -122,11 +122,9 @@ def build_lives(plan: SimulationPlan, network: Network, crew: Crew) -> Lives:
     Raises:
         PlanError: the fleet has fewer vehicles that fit.
     """
-    start = plan.start_ms // 60_000
-    horizon = start + int(plan.total / plan.rate * SLACK / 60) + SLACK_MINUTES
+    start, horizon = plan.start_ms // 60_000, horizon_of(plan)
     chosen = choose_vehicles(network, crew, plan.telemetry_vehicles)
-    rosters = draw_rosters(chosen, crew, seeded(plan.fingerprint(), "rosters"))
-    drivers = list(_work(plan, rosters, start, horizon))
+    drivers = work(plan, draw_rosters(chosen, crew, seeded(plan.fingerprint(), "rosters")))
     order = sorted(chosen, key=lambda vehicle: (CLASSES.index(vehicle.kind.name), vehicle.number))
     vehicles = [
         _vehicle(plan, network, vehicle, place, drivers, start - plan.telemetry_days * 1440, horizon)
@@ -135,8 +133,18 @@ def build_lives(plan: SimulationPlan, network: Network, crew: Crew) -> Lives:
     return Lives(plan, drivers, vehicles, horizon)
 
 
-def _work(plan: SimulationPlan, rosters: Sequence[Roster], start: int, horizon: int) -> Iterator[DriverLife]:
-    today, last = start // 1440, horizon // 1440 + 1
+def horizon_of(plan: SimulationPlan) -> int:
+    """Return the minute up to which lives are made: beyond the planned end, as a run may stall."""
+    return plan.start_ms // 60_000 + int(plan.total / plan.rate * SLACK / 60) + SLACK_MINUTES
+
+
+def work(plan: SimulationPlan, rosters: Sequence[Roster]) -> list[DriverLife]:
+    """Let the drivers of the rosters work, up to the horizon."""
+    return list(_work(plan, rosters))
+
+
+def _work(plan: SimulationPlan, rosters: Sequence[Roster]) -> Iterator[DriverLife]:
+    today, last = plan.start_ms // DAY_MS, horizon_of(plan) // 1440 + 1
     first = today - plan.activity_days
     first -= weekday(first)
     seconds = {one.vehicle.number: one for one in rosters if one.seat is Seat.SECOND}
