@@ -33,6 +33,7 @@ GROUPS = (
     "retention",
     "driver_hours",
     "can",
+    "docs",
     "doctor",
     "drill",
     "bench",

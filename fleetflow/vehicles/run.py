@@ -13,6 +13,7 @@ from fleetflow import transform
 from fleetflow.runtime import Connection, connect
 from fleetflow.settings import Settings
 from fleetflow.vehicles.touched import forget_touched
+from fleetflow.vehicles.tracks.step import fold_tracks
 
 PIPELINE = "vehicles"
 ROW_LIMIT = 4_000_000
@@ -38,7 +39,7 @@ class Step(NamedTuple):
 
 
 # In this order: later steps read what earlier ones wrote.
-STEPS: tuple[Step, ...] = ()
+STEPS: tuple[Step, ...] = (Step("tracks", fold_tracks),)
 
 
 def fold(settings: Settings, run: transform.Run, tell: Tell = lambda _: None) -> dict[str, dict[str, int]]:

@@ -59,18 +59,27 @@ def count_rows(lake: Lake, feed: str, from_at: datetime, to_at: datetime) -> int
 
 
 def scan_rows(
-    lake: Lake, feed: str, from_at: datetime, to_at: datetime, *, columns: Sequence[str] | None = None
+    lake: Lake,
+    feed: str,
+    from_at: datetime,
+    to_at: datetime,
+    *,
+    columns: Sequence[str] | None = None,
+    entities: Sequence[str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows with `from_at <= event time < to_at` by the snapshot that is newest at the first one.
 
     File after file in the order of days; within a file by entity and time, in no order between files. Every batch has
-    the table's schema: a column that is younger than a file is null.
+    the table's schema: a column that is younger than a file is null. `entities`: only theirs, all if left out.
     """
     table = lake.find(feed)
     if table is None:
         return
     files = data_files(table, event_time(lake, feed), from_at, to_at)
     wanted = _between(event_time(lake, feed), from_at, to_at)
+    if entities is not None:
+        # A file is sorted by entity, so the statistics of its row groups leave most of them unread.
+        wanted &= pc.field(lake.feeds[feed].entity_key).isin(pa.array(entities, pa.string()))
     names = None if columns is None else list(columns)
     for file in sorted(files, key=lambda file: (file.partition[0], file.file_path)):
         whole = dataset(lake, table, [file])

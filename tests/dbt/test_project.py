@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
 from domain.contracts import FEEDS
+from fleetflow.commands.docs import build_page, page_server
 from fleetflow.dbt_project import invoke, run_models, run_tests
 from fleetflow.local.stack import running
 from fleetflow.runtime import connect
@@ -96,6 +99,25 @@ def test_docs_know_every_relation(documented: Path, manifest: dict[str, Any]) ->
     catalog = json.loads((documented / "catalog.json").read_text())
     assert not catalog["errors"]
     assert {node["unique_id"] for node in models(manifest)} <= set(catalog["nodes"])
+
+
+def test_the_page_of_the_docs_is_one_file_that_is_served_on_the_loopback(
+    stack: Settings, tmp_path: Path
+) -> None:
+    page = build_page(stack, tmp_path / "docs")
+    assert [path.name for path in page.parent.iterdir()] == ["index.html"]
+    with page_server(page.parent, 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            assert server.server_address[0] == "127.0.0.1"
+            with urlopen(f"http://127.0.0.1:{server.server_port}/", timeout=30) as answer:
+                text = answer.read().decode()
+        finally:
+            server.shutdown()
+            thread.join()
+    assert "fct_shipment_sla" in text
+    assert "A vehicle, without plate and VIN" in text
 
 
 def test_models_stay_in_their_four_schemas(manifest: dict[str, Any]) -> None:
