@@ -26,6 +26,9 @@ def demo(
         int, typer.Option(min=0, help="Shipments due on each of the past days.")
     ] = 600,
     seed: Annotated[int, typer.Option(help="Seed of the fleet.")] = 7,
+    telemetry_vehicles: Annotated[
+        int, typer.Option(min=0, help="Vehicles with CAN frames, tachographs and planted events.")
+    ] = 24,
     home: Annotated[
         Path | None, typer.Option(help="State directory; emptied first. Default: demo below the home.")
     ] = None,
@@ -40,7 +43,13 @@ def demo(
     from fleetflow.settings import default_home
 
     console = Console() if sys.stdout.isatty() else Console(width=120)
-    plan = DemoPlan(rate=rate, seconds=seconds, history_shipments=history_shipments, seed=seed)
+    plan = DemoPlan(
+        rate=rate,
+        seconds=seconds,
+        history_shipments=history_shipments,
+        seed=seed,
+        telemetry_vehicles=telemetry_vehicles,
+    )
     with Progress(console) as progress:
         outcome = Demo((home or default_home() / "demo").resolve(), plan, progress.tell).run()
     summarise(outcome, console)
@@ -66,7 +75,8 @@ def recall(
     settings = load_settings()
     scores = measure(settings, settings.sent_dir, run)
     if not as_json:
-        Console().print(recall_table(scores))
+        console = Console() if sys.stdout.isatty() else Console(width=120)
+        console.print(recall_table(scores))
         return
     rows = [
         {"subject": subject, **vars(score), "precision": score.precision, "recall": score.recall}

@@ -267,7 +267,7 @@ class Demo:
                 report=newest_report(self.home),
                 report_uri=_report_uri(settings),
                 docs=self.home / "data_docs" / "nightly" / "index.html",
-                recall=measure(settings, settings.sent_dir),
+                recall=measure(settings, settings.sent_dir) if self.plan.telemetry_vehicles else [],
                 faults=[],
             )
             faults = _faults(outcome, pending, blocking)

@@ -58,11 +58,13 @@ SUBJECTS = (
         Tolerance(6 * HOUR, many=True),
     ),
     Subject(
-        "odometer", lambda planted: planted.fuel("odometer_rollback"), "fct_odometer_correction",
-        ("vehicle_id", "occurred_at"),
-        "select vehicle_id, 'odometer_rollback', occurred_at, occurred_at from marts.fct_odometer_correction"
-        " where vehicle_id = any(%(vehicles)s) and occurred_at >= %(since)s",
-        Tolerance(6 * HOUR),
+        "odometer", lambda planted: planted.fuel("odometer_rollback"), "fct_trip",
+        ("vehicle_id", "started_at", "ended_at", "odometer_faults"),
+        "select vehicle_id, 'odometer_rollback', started_at, ended_at from marts.fct_trip"
+        " where vehicle_id = any(%(vehicles)s) and ended_at >= %(since)s and odometer_faults > 0"
+        " union all select vehicle_id, 'odometer_rollback', started_at, ended_at from marts.fct_stop"
+        " where vehicle_id = any(%(vehicles)s) and ended_at >= %(since)s and odometer_faults > 0",
+        Tolerance(HOUR, many=True),
     ),
     Subject(
         "trip", Planted.trips, "fct_trip", ("vehicle_id", "started_at", "ended_at"),
@@ -120,7 +122,7 @@ def _scores(conn: Connection, subject: Subject, planted: Planted) -> Iterator[Sc
     missing = _missing(conn, subject)
     if missing:
         for kind in dict.fromkeys(fact.kind for fact in truth) or [subject.name]:
-            yield Score(kind, problem=f"not built: {missing}")
+            yield Score(kind, problem=missing)
         return
     scope = {
         "vehicles": planted.vehicles,

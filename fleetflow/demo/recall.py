@@ -61,7 +61,7 @@ class Score:
 def judge(truth: Sequence[Fact], found: Sequence[Fact], tolerance: Tolerance) -> list[Score]:
     """Hold what was found against the truth, kind by kind; every kind of either is in the answer.
 
-    An optional fact that is found counts nowhere, and neither does a fact that goes by a kind it may have besides.
+    What is found within an optional fact counts nowhere, and neither does a fact by a kind that it may have besides.
     """
     besides = [fact._replace(kind=kind, optional=True) for fact in truth for kind in sorted(fact.also)]
     kinds = dict.fromkeys([*(fact.kind for fact in truth), *(fact.kind for fact in found)])
@@ -81,12 +81,13 @@ def _judge_kind(kind: str, truth: Sequence[Fact], found: Sequence[Fact], toleran
     wanted = {number for number, fact in enumerate(truth) if not fact.optional}
     hits = len(wanted & pairs.keys())
     explained = set(pairs.values())
-    if tolerance.many:
-        explained |= {
-            number
-            for number, one in enumerate(found)
-            if any(closeness(fact, one, tolerance) is not None for fact in truth)
-        }
+    loose = tolerance._replace(share=0.0)
+    forgiving = [fact for fact in truth if fact.optional or tolerance.many]
+    explained |= {
+        place
+        for place, one in enumerate(found)
+        if any(closeness(fact, one, loose) is not None for fact in forgiving)
+    }
     return Score(kind, hits, len(found) - len(explained), len(wanted) - hits)
 
 

@@ -71,7 +71,8 @@ def summarise(outcome: Outcome, console: Console) -> None:
     console.print(_files(outcome.files))
     console.print(_freshness(outcome))
     console.print(_sla(outcome))
-    console.print(recall_table(outcome.recall))
+    if outcome.recall:
+        console.print(recall_table(outcome.recall))
     states = Counter((run.dag_id, run.state) for run in outcome.runs)
     runs = ", ".join(f"{dag} {count} x {state}" for (dag, state), count in sorted(states.items()))
     for name, value in (
@@ -167,18 +168,22 @@ def _sla(outcome: Outcome) -> Table:
 def recall_table(scores: Sequence[tuple[str, Score]]) -> Table:
     """Lay out what was found of what was planted, kind by kind."""
     table = Table(title="Planted and found", title_justify="left", pad_edge=False)
-    table.add_column("")
-    table.add_column("")
+    for name in ("subject", "kind"):
+        table.add_column(name, no_wrap=True)
     for name in ("found", "wrong", "missed", "precision", "recall"):
         table.add_column(name, justify="right")
     for subject, score in scores:
-        if score.problem:
-            table.add_row(subject, score.kind, score.problem)
-            continue
-        shares = ["n/a" if s is None else f"{s:.0%}" for s in (score.precision, score.recall)]
-        counts = (score.found, score.wrong, score.missed)
-        table.add_row(subject, score.kind, *(f"{n:,}" for n in counts), *shares)
+        table.add_row(subject, score.kind, *_score_cells(score))
+    problems = dict.fromkeys(f"{subject}: {score.problem}" for subject, score in scores if score.problem)
+    table.caption, table.caption_justify = "\n".join(problems) or None, "left"
     return table
+
+
+def _score_cells(score: Score) -> list[str]:
+    if score.problem:
+        return ["not built", *["-"] * 4]
+    shares = ["n/a" if s is None else f"{s:.1%}" for s in (score.precision, score.recall)]
+    return [f"{n:,}" for n in (score.found, score.wrong, score.missed)] + shares
 
 
 def _cells(line: SlaLine) -> list[str]:

@@ -131,12 +131,15 @@ ELSEWHERE = {
 
 
 class Spoiler:
-    """Chooses the rule used least so far among those that the feed can break."""
+    """Chooses the rule used least so far among those that the feed can break.
 
-    def __init__(self) -> None:
+    Spoilt lines may keep nothing of their own but a number: `first`, an even one, keeps several spoilers' lines apart.
+    """
+
+    def __init__(self, first: int = 0) -> None:
         self._used: Counter[str] = Counter()
         self._rules = {feed: [rule for rule in RULES if rule not in ELSEWHERE[feed]] for feed in ELSEWHERE}
-        self._count = 0
+        self._count = first
 
     def spoil(self, feed: str, line: bytes) -> tuple[str, str, bytes]:
         """Spoil a line that nobody sends otherwise; return the feed it counts under, the rule, the line."""

@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 from track_fleet import START, Row, drivers, positions, sites
-from transform_warehouse import NOW, land, mirror, warehouse
+from transform_warehouse import land, mirror, warehouse
 
 from fleetflow.local.stack import running
-from fleetflow.runtime import Connection, connect
+from fleetflow.runtime import connect
 from fleetflow.settings import Settings
 from fleetflow.vehicles import run as vehicles
-from fleetflow.vehicles.tracks import plan
 
 TENANTS = ("acme", "other")
 TABLES = {

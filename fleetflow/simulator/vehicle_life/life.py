@@ -14,6 +14,7 @@ from fleetflow.simulator.vehicle_life.activities import ActivityWriter
 from fleetflow.simulator.vehicle_life.bus import FrameWriter
 from fleetflow.simulator.vehicle_life.diary import Diary, keep_diary
 from fleetflow.simulator.vehicle_life.duties import DriverLife, live, live_as_crew, weekday
+from fleetflow.simulator.vehicle_life.passes import Pass, passes
 from fleetflow.simulator.vehicle_life.paths import Surroundings
 from fleetflow.simulator.vehicle_life.positions import FixWriter
 from fleetflow.simulator.vehicle_life.rosters import Roster, Seat, choose_vehicles, draw_rosters
@@ -40,7 +41,7 @@ CLASSES = ("tractor", "truck", "van")
 
 @dataclass(frozen=True)
 class VehicleLife:
-    """One vehicle: where it was, what it burnt, what ailed it, and the writers of its lines."""
+    """One vehicle: where it was and what it drove by, what it burnt, what ailed it, and the writers of its lines."""
 
     vehicle: Vehicle
     diary: Diary
@@ -48,6 +49,7 @@ class VehicleLife:
     tank: Tank
     spells: tuple[Spell, ...]
     visits: tuple[Visit, ...]
+    passes: tuple[Pass, ...]
     fixes: FixWriter
     bus: FrameWriter
 
@@ -113,7 +115,7 @@ class Lives:
         fingerprint = self.plan.fingerprint()
         chance = _dice(self.plan, writer.feed, writer.key).random(len(at_ms))
         number = len(self.position_sources) + len(self.telemetry_sources)
-        sources.append(Source(writer, at_ms, Ids(fingerprint, number), chance, self.plan.faults))
+        sources.append(Source(number, writer, at_ms, Ids(fingerprint, number), chance, self.plan.faults))
 
 
 def build_lives(plan: SimulationPlan, network: Network, crew: Crew) -> Lives:
@@ -164,7 +166,8 @@ def _vehicle(
     own = [life for life in drivers if life.roster.vehicle is vehicle]
     ids = [life.roster.driver_id for life in own]
     start_s, is_van = plan.start_ms / 1000, vehicle.kind.name == "van"
-    diary = keep_diary(vehicle, own, Surroundings(network, vehicle), begin, horizon, rng)
+    around = Surroundings(network, vehicle)
+    diary = keep_diary(vehicle, own, around, begin, horizon, rng)
     samples = sample(diary, ids, dice)
     mischief = TURNS[place] if place < len(TURNS) else Mischief.NOTHING
     planted = plan_mischief(mischief, diary, start_s, rng)
@@ -176,7 +179,7 @@ def _vehicle(
     )
     tenant, vehicle_id = plan.tenant, vehicle.vehicle_id
     return VehicleLife(
-        vehicle, diary, samples, tank, spells, tuple(visits),
+        vehicle, diary, samples, tank, spells, tuple(visits), tuple(passes(samples, around.sites)),
         FixWriter(tenant, vehicle_id, ids, samples, tank.sensor_pct, dice),
         FrameWriter(tenant, vehicle_id, is_van, samples, tank.sensor_pct, spells, dice),
     )  # fmt: skip

@@ -61,7 +61,7 @@ class Surroundings:
         cities = {vehicle.city}
         if vehicle.kind.name != "van":
             cities |= {network.sites[hub].city for hub in network.road_hubs[vehicle.city]}
-        self._sites = [
+        self.sites = [
             site
             for site in network.sites
             if site.city in cities and distance_km(home, site.point) <= ROAD_REACH_KM
@@ -69,7 +69,7 @@ class Surroundings:
 
     def go(self, rng: Random, origin: Site, km: float, *, homewards: bool) -> Path:
         """Choose a site that is well reached by a way of about so many kilometres, and the way."""
-        near = [(distance_km(origin.point, site.point), site) for site in self._sites if site is not origin]
+        near = [(distance_km(origin.point, site.point), site) for site in self.sites if site is not origin]
         fit = [site for direct, site in near if CROOKEDEST * km <= direct <= STRAIGHTEST * km]
         if not fit:
             fit = [site for direct, site in near if 0.2 * km <= direct <= STRAIGHTEST * km]

@@ -22,6 +22,7 @@ _ODD, _MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
 _NUMBER_BITS, _SOURCE_BITS = 32, 16
 REPEATED = Mark(repeat=True)
 DELAY_MS = 700
+SPOILT_OF_A_SOURCE = 1_000_000
 
 
 class Writer(Protocol):
@@ -57,8 +58,9 @@ class Ids:
 
 @dataclass
 class Source:
-    """A writer with its agenda (`at_ms`, in order) and what happens to each entry's lines on the way."""
+    """A writer with its number, its agenda (`at_ms`, in order), and what happens to its lines on the way."""
 
+    number: int
     writer: Writer
     at_ms: Whole
     ids: Ids
@@ -67,7 +69,7 @@ class Source:
     position: int = 0
 
     def __post_init__(self) -> None:
-        self._spoiler = Spoiler()
+        self._spoiler = Spoiler((self.number + 1) * SPOILT_OF_A_SOURCE)
 
     def until(self, at_ms: int, recorded_ms: int | None) -> list[Event]:
         """Return the lines up to a moment that were not asked for yet; None records each shortly after it happened."""

@@ -100,7 +100,7 @@ def _trips(one: VehicleLife, until_s: float) -> Iterator[Fact]:
 
 
 def _visits(one: VehicleLife, until_s: float) -> Iterator[Fact]:
-    """Stands at sites; of the first and the last one the data has no arrival or no departure."""
+    """Stands at sites (of the first and the last one the data lacks an end), and sites that were driven by."""
     last = len(one.diary.stands) - 1
     for place, stand in enumerate(one.diary.stands):
         if stand.start * 60 < until_s:
@@ -111,6 +111,15 @@ def _visits(one: VehicleLife, until_s: float) -> Iterator[Fact]:
                 "started_at": _at(stand.start * 60.0),
                 "ended_at": _at(stand.end * 60.0),
                 "optional": place in (0, last) or stand.end * 60 > until_s - UNSETTLED_S,
+            }
+    for passed in one.passes:
+        if passed.start_s < until_s:
+            yield {
+                "vehicle_id": one.vehicle.vehicle_id,
+                "site_id": passed.site_id,
+                "started_at": _at(passed.start_s),
+                "ended_at": _at(passed.end_s),
+                "optional": True,
             }
 
 

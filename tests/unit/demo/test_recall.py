@@ -75,6 +75,11 @@ def test_to_miss_what_is_optional_is_no_fault_and_to_find_it_counts_nowhere() ->
     assert only([optional], [fact(0, 10)]) == Score("trip")
 
 
+def test_what_is_found_in_part_of_an_optional_fact_is_not_wrong() -> None:
+    optional = fact(0, 100, optional=True)
+    assert only([optional], [fact(10, 12), fact(50, 52)], Tolerance(share=0.5)) == Score("trip")
+
+
 def test_a_fact_may_go_by_another_kind_besides() -> None:
     bought = fact(0, 0, kind="over_tank", also=frozenset({"without_rise"}))
     scores = judge([bought], [fact(0, 0, kind="over_tank"), fact(0, 0, kind="without_rise")], OVERLAP)
