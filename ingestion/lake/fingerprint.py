@@ -79,7 +79,7 @@ def _bits(values: pa.Array) -> Hashes:
 
 
 def _hash_strings(values: pa.Array, seed: str) -> Hashes:
-    """Return a hash per string or value of bytes: a sum of its bytes, each weighted by its place, then mixed with its length."""
+    """Return a hash per string or bytes: a sum of bytes, each weighted by its place, then mixed with the length."""
     buffers = values.buffers()
     first, last = values.offset, values.offset + len(values)
     offsets = np.frombuffer(buffers[1], np.int32, count=last + 1)[first:].astype(np.int64)

@@ -69,7 +69,8 @@ def scan_rows(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows with `from_at <= event time < to_at` by the snapshot that is newest at the first one.
 
-    `where`: only rows that it holds for; row groups whose statistics rule it out are not read.
+    `where`: only rows that it holds for; row groups whose statistics rule it out are not read, so that a condition on
+    the entity, by which files are sorted, leaves most of them out.
     File after file in the order of days; within a file by entity and time, in no order between files. Every batch has
     the table's schema: a column that is younger than a file is null.
     """

@@ -32,6 +32,7 @@ IDS = (
     "report__sla__morning",
     "transform__shipments__microbatch",
     "transform__signals__nightly",
+    "transform__vehicles__hourly",
 )
 # One file makes a DAG for each declared partner.
 FACTORY = "load__partners__files"
