@@ -1,7 +1,7 @@
 """Workshop visits: each vehicle's services are fresh, but for one that some have let pass: by km, months or hours.
 
 What is overdue is so by a tenth at least, mostly by a quarter, of any usual interval of its class; what is not was done
-within the last weeks. So the intervals of `dbt/seeds/service_task.csv` need not be known here: a test holds them together.
+within the last weeks. So the intervals of `dbt/seeds/service_task.csv` need not be known here; a test compares them.
 """
 
 from __future__ import annotations
