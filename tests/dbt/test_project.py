@@ -26,6 +26,11 @@ ARITHMETIC = {
     "fct_delivery_exception",
     "fct_on_time_daily",
     "rpt_morning_sla",
+    "int_trip_load",
+    "fct_trip",
+    "fct_vehicle_utilization_daily",
+    "fct_driver_utilization_daily",
+    "fct_position_quality_daily",
 }
 
 
