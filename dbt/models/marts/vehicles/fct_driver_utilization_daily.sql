@@ -86,6 +86,8 @@ duty as (
     from day as d
     inner join recorded as r
         on d.tenant_id = r.tenant_id and d.driver_id = r.driver_id
+        -- No activity but a long rest begins two days before; so a day depends on the same records in every run.
+        and lower(r.during) >= (d.local_date - 2)
         and r.during && tstzrange(
             d.local_date::timestamp at time zone d.time_zone, (d.local_date + 1)::timestamp at time zone d.time_zone
         )
