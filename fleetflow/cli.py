@@ -36,6 +36,7 @@ GROUPS = (
     "driver_hours",
     "can",
     "docs",
+    "maintenance",
     "doctor",
     "drill",
     "bench",

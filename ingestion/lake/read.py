@@ -65,21 +65,21 @@ def scan_rows(
     to_at: datetime,
     *,
     columns: Sequence[str] | None = None,
-    entities: Sequence[str] | None = None,
+    where: pc.Expression | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows with `from_at <= event time < to_at` by the snapshot that is newest at the first one.
 
+    `where`: only rows that it holds for; row groups whose statistics rule it out are not read, so that a condition on
+    the entity, by which files are sorted, leaves most of them out.
     File after file in the order of days; within a file by entity and time, in no order between files. Every batch has
-    the table's schema: a column that is younger than a file is null. `entities`: only theirs, all if left out.
+    the table's schema: a column that is younger than a file is null.
     """
     table = lake.find(feed)
     if table is None:
         return
     files = data_files(table, event_time(lake, feed), from_at, to_at)
     wanted = _between(event_time(lake, feed), from_at, to_at)
-    if entities is not None:
-        # A file is sorted by entity, so the statistics of its row groups leave most of them unread.
-        wanted &= pc.field(lake.feeds[feed].entity_key).isin(pa.array(entities, pa.string()))
+    wanted = wanted if where is None else wanted & where
     names = None if columns is None else list(columns)
     for file in sorted(files, key=lambda file: (file.partition[0], file.file_path)):
         whole = dataset(lake, table, [file])

@@ -140,18 +140,21 @@ create table intermediate.site_geofence (
 comment on table intermediate.site_geofence is
 'Polygons of sites: rings of [lat, lon] in degrees, a ring within a ring is a hole. Sites without one are circles by their kind';
 
--- When each shipment was on which vehicle, as the shipments' marts have it, and what of it the run at work has changed.
+-- When each shipment was on which vehicle, by its legal events: from one that found it there to the next.
 create table intermediate.int_vehicle_load (
     tenant_id text not null,
     shipment_id text not null,
+    position integer not null,
     vehicle_id text not null,
     loaded_from timestamptz not null,
     loaded_until timestamptz,
-    primary key (tenant_id, shipment_id)
+    primary key (tenant_id, shipment_id, position)
 );
+comment on table intermediate.int_vehicle_load is 'When each shipment was on which vehicle; no end while it is there';
 create index int_vehicle_load_vehicle on intermediate.int_vehicle_load (tenant_id, vehicle_id, loaded_from);
 
--- Kept until the run that found it is done, so that a run that dies leaves it to the next.
+-- The vehicles whose loads have changed, and since when; kept until the run that found it is done, so that a run that
+-- dies leaves it to the next.
 create table intermediate.int_load_touched (
     run_id uuid not null,
     tenant_id text not null,

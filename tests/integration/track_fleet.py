@@ -6,9 +6,9 @@ import random
 from datetime import datetime, timedelta
 from typing import Any
 
-from transform_warehouse import NOW
+from transform_warehouse import NOW, status
 
-# Two days and a half that end at NOW, over two UTC midnights, four drivers' local midnights, and a change of the clocks.
+# Two days and a half that end at NOW: two midnights in each zone, and on 8 March the clocks of New York go forward.
 START = NOW - timedelta(hours=58)
 HUB = (52.0, 10.0)
 ZONES = ("Europe/Berlin", "America/New_York", "Asia/Tokyo", "Europe/Berlin")
@@ -33,6 +33,22 @@ def drivers(tenant: str) -> list[Row]:
          "home_site_id": f"{tenant}-{home}", "status": "active", "hired_on": NOW.date()}
         for at, home in enumerate(homes)
     ]  # fmt: skip
+
+
+def shipments(tenant: str, vehicle: str, seed: int) -> list[Row]:
+    """Statuses of shipments that the vehicle carries for some hours; some name it only when they are picked up."""
+    dice = random.Random(seed)
+    rows: list[Row] = []
+    for number in range(8):
+        name, minutes = f"{tenant}-{vehicle}-{number}", dice.uniform(-58, -6) * 60
+        for at, word in enumerate(
+            ("created", "assigned", "picked_up", "in_transit", "out_for_delivery", "delivered")
+        ):
+            named = at == 2 or (at > 2 and dice.random() < 0.7)
+            vehicle_id = vehicle if named else None
+            rows.append(status(name, at, word, minutes, tenant_id=tenant, vehicle_id=vehicle_id))
+            minutes += dice.uniform(10, 90)
+    return rows
 
 
 def positions(tenant: str, vehicle: str, seed: int, start: datetime = START, hours: float = 58) -> list[Row]:

@@ -1,8 +1,8 @@
 """The standing of vehicles as bytes, one value a vehicle, and back.
 
 A value is zlib over MessagePack: rows a table, the names that the rows refer to (drivers, zones, sites), and the
-tables' rows as 64-bit words, little endian, floats by their bits. Nothing in it is code. `VERSION` changes with the tables, and
-with any rule that changes what a fold comes to.
+tables' rows as 64-bit words, little endian, floats by their bits. Nothing in it is code. `VERSION` changes with the
+tables, and with any rule that changes what a fold comes to.
 """
 
 from __future__ import annotations

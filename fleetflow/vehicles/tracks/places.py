@@ -49,18 +49,13 @@ def read_places(conn: Connection, tenant: str) -> Places:
         (tenant,),
     ).fetchall()
     zones = {site: zone for site, _, _, _, zone, _ in rows if zone in known}
-    fences, refused = {}, []
-    for site, kind, lat, lon, _, rings in rows:
-        fence, why = _fence(kind, lat, lon, rings)
-        refused += [f"site {site}: {why}"] if why else []
-        if fence is not None:
-            fences[site] = fence
+    fences, refused = _fences(rows)
     return Places(
         _home_zones(conn, "drivers", tenant, zones),
         _home_zones(conn, "vehicles", tenant, zones),
         list(fences),
         make_sites(list(fences.values())),
-        tuple(refused),
+        refused,
     )
 
 
@@ -83,26 +78,38 @@ def _home_zones(conn: Connection, entity: str, tenant: str, zones: dict[str, str
     return {name: zones[site] for name, site in homes if site in zones}
 
 
-def _fence(
-    kind: str | None, lat: float | None, lon: float | None, rings: Any
-) -> tuple[Fence | None, str | None]:
-    """Return a site's fence, and why another was refused."""
-    why = None
-    if rings is not None:
-        try:
-            drawn = Polygon(tuple(tuple((float(at[0]), float(at[1])) for at in ring) for ring in rings))
-            FenceIndex([drawn])
-            return drawn, None
-        except (FenceError, TypeError, ValueError, IndexError, KeyError) as fault:
-            why = f"its polygon is refused ({fault}), its circle taken"
-    if lat is None or lon is None:
-        return None, why
-    circle = Circle(lat, lon, RADIUS_M.get(kind or "", OTHER_RADIUS_M))
+def _fences(rows: Sequence[tuple[Any, ...]]) -> tuple[dict[str, Fence], tuple[str, ...]]:
+    """Return each site's fence, and in words those that make no sense."""
+    drawn: dict[str, Fence] = {}
+    refused = []
+    for site, kind, lat, lon, _, rings in rows:
+        circle = None if lat is None or lon is None else Circle(lat, lon, RADIUS_M.get(kind, OTHER_RADIUS_M))
+        # Circles are refused together, as hardly any ever is; polygons are drawn by people.
+        polygon, why = _polygon(rings) if rings is not None else (None, None)
+        if why is not None:
+            refused.append(f"site {site}: its polygon is refused ({why}), its circle taken")
+        if fence := polygon or circle:
+            drawn[site] = fence
     try:
-        FenceIndex([circle])
-    except FenceError as fault:
-        return None, f"{lat}, {lon} is no place for a fence ({fault})"
-    return circle, why
+        FenceIndex(list(drawn.values()))
+    except FenceError:
+        for site, fence in list(drawn.items()):
+            try:
+                FenceIndex([fence])
+            except FenceError as fault:
+                refused.append(f"site {site}: no place for a fence ({fault})")
+                del drawn[site]
+    return drawn, tuple(refused)
+
+
+def _polygon(rings: Any) -> tuple[Polygon | None, str | None]:
+    """Return a polygon of JSON, or why it is none."""
+    try:
+        polygon = Polygon(tuple(tuple((float(lat), float(lon)) for lat, lon in ring) for ring in rings))
+        FenceIndex([polygon])
+    except (FenceError, TypeError, ValueError, IndexError) as fault:
+        return None, str(fault)
+    return polygon, None
 
 
 def _area(fence: Fence) -> float:

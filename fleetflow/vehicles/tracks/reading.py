@@ -106,7 +106,8 @@ class Reader:
             }
         )
         vehicles = sorted({vehicle for _, vehicle in wanted})
-        found = scan_rows(lake, "gps_location", min(starts), until, columns=COLUMNS, entities=vehicles)
+        theirs = pc.field("vehicle_id").isin(pa.array(vehicles, pa.string()))
+        found = scan_rows(lake, "gps_location", min(starts), until, columns=COLUMNS, where=theirs)
         for batch in found:
             rows = (
                 pa.Table.from_batches([batch])

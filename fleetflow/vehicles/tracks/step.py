@@ -18,6 +18,7 @@ from fleetflow.vehicles.tracks import timely
 from fleetflow.vehicles.tracks.chunk import Chunk, make_chunk
 from fleetflow.vehicles.tracks.codec import encode
 from fleetflow.vehicles.tracks.follow import follow
+from fleetflow.vehicles.tracks.loads import follow_loads
 from fleetflow.vehicles.tracks.places import Places, read_places
 from fleetflow.vehicles.tracks.plan import FOLD, Case, buckets, find_cases, late_groups
 from fleetflow.vehicles.tracks.reading import open_reader
@@ -72,6 +73,7 @@ def fold_tracks(work: Work) -> Mapping[str, int]:
         work.tell(f"tracks: {done:,} of {len(cases):,} vehicles")
     counts["late vehicles"] += sum(case.is_late for case in cases)
     forget_older(work.conn, FOLD, work.now - KEEP_STATES)
+    counts["changes of loads"] += follow_loads(work.conn, work.run_id)
     return counts
 
 
@@ -80,7 +82,9 @@ def refuse_untimely(work: Work) -> dict[str, int]:
     values = {"run_id": work.run_id, **timely.limits(work.now)}
     found = work.conn.execute(_UNTIMELY.encode(), values).fetchall()
     if found:
-        touch(work.conn, "vehicle", {Entity(tenant, vehicle): at for tenant, vehicle, at, _ in found})
+        midnights = [at.replace(hour=0, minute=0, second=0, microsecond=0) for _, _, at, _ in found]
+        vehicles = [Entity(tenant, vehicle) for tenant, vehicle, _, _ in found]
+        touch(work.conn, "vehicle", dict(zip(vehicles, midnights, strict=True)))
     return {"untimely fixes": sum(count for *_, count in found)}
 
 
