@@ -257,7 +257,8 @@ def test_days_trips_and_stops_add_up(at_once: Settings) -> None:
     """Three tables tell of the same time and way; each by another path through the code."""
     by_day = rows_of(
         at_once,
-        "select tenant_id, vehicle_id, sum((driving_s + stop_s + gap_s + carried_s)::numeric), sum(distance_km::numeric)"
+        "select tenant_id, vehicle_id, sum((driving_s + stop_s + gap_s + carried_s)::numeric),"
+        " sum(distance_km::numeric)"
         " from marts.fct_vehicle_utilization_daily group by 1, 2 order by 1, 2",
     )
     by_segment = rows_of(
