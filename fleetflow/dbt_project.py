@@ -35,6 +35,8 @@ _TABLES = {
     "shipments": ("--exclude", _VIEWS, _OF_VEHICLES),
     "vehicles": ("--select", _OF_VEHICLES, "--exclude", _VIEWS),
 }
+# A full refresh drops the tables with every view on them, which have to be made again too, wherever they are.
+_REMADE = ("--select", _OF_VEHICLES, f"{_OF_VEHICLES}+,{_VIEWS}", "--full-refresh")
 # Whoever remakes views and seeds is alone in the project; runs of the pipelines stand side by side.
 _PROJECT_LOCK = 0x6462740A
 _RESULTS = {"LogModelResult", "LogSeedResult", "LogSnapshotResult"}
@@ -76,8 +78,9 @@ def run_models(
                 invoke(settings, ["run", *options], run_id=run_id, watch=watch)
                 _note_version(settings, version)
                 return
-    with _project(settings, alone=False):
-        invoke(settings, ["run", *_TABLES[pipeline], *options], run_id=run_id, watch=watch)
+    with _project(settings, alone=full_refresh):
+        models = _REMADE if full_refresh else _TABLES[pipeline]
+        invoke(settings, ["run", *models], run_id=run_id, watch=watch)
 
 
 @contextmanager
