@@ -15,6 +15,7 @@ from fleetflow.settings import Settings
 from fleetflow.vehicles.touched import forget_touched
 
 PIPELINE = "vehicles"
+GATE = "vehicles_gate"
 ROW_LIMIT = 4_000_000
 Tell = Callable[[str], None]
 
@@ -57,13 +58,14 @@ def fold(settings: Settings, run: transform.Run, tell: Tell = lambda _: None) ->
 
 def run_vehicles(
     settings: Settings,
+    gate: transform.Gate | None = None,
     *,
     row_limit: int = ROW_LIMIT,
     full_refresh: bool = False,
     watch: transform.Watch | None = None,
     tell: Tell = lambda _: None,
 ) -> transform.Outcome | None:
-    """Do one run in this process; None when nothing is pending.
+    """Do one run in this process; None when nothing is pending. The gate returns why the run must be held, or None.
 
     Raises:
         PipelineBusyError: another run holds the pipeline.
@@ -71,6 +73,7 @@ def run_vehicles(
     """
     return transform.run_pipeline(
         settings,
+        gate,
         pipeline=PIPELINE,
         fold=lambda run: _fold(settings, run, tell),
         row_limit=row_limit,

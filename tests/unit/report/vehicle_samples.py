@@ -127,15 +127,41 @@ def compliance() -> Compliance:
             for n in range(2, 9)
         ),
     )
-    findings = tuple(
-        DriverFinding(
-            KEYS[n], "BREAK", "7", ("MSI", "VSI", "SI", "MI", None)[n % 5], MORNING - timedelta(hours=9 + n), 301 + n, 270, n == 4,
-            "a second driver drove" if n == 4 else None,
+    findings = tuple(finding(n) for n in range(9))
+    remaining = tuple(
+        LittleLeft(
+            KEYS[n],
+            11 * n,
+            ("day", "break", "week", "rest", "fortnight")[n % 5],
+            MORNING + timedelta(hours=n),
         )
-        for n in range(9)
-    )  # fmt: skip
-    remaining = tuple(LittleLeft(KEYS[n], 11 * n, "today", MORNING + timedelta(hours=n)) for n in range(7))
+        for n in range(7)
+    )
     return Compliance(days, rules, offenders, findings, remaining, 19)
+
+
+def finding(n: int) -> DriverFinding:
+    """Make the n-th finding; the fifth needs evidence."""
+    severity = ("MSI", "VSI", "SI", "MI", None)[n % 5]
+    reason = "a second driver drove" if n == 4 else None
+    at = MORNING - timedelta(hours=9 + n)
+    return DriverFinding(KEYS[n], "BREAK", "7", severity, at, 301 + n, 270, n == 4, reason)
+
+
+CAUSES = (
+    (
+        Cause("theft", "very likely", "96 l within 6 min, faster than any engine; driving shows it too"),
+        Cause("leak", "unlikely", "too quick for anything but a burst line or tank"),
+    ),
+    (
+        Cause("leak", "likely", "31 l in 22 h of standing, a little at a time"),
+        Cause("weather", "possible", "down to -4 degC; 1.4 l/h is what a parking heater burns"),
+    ),
+    (
+        Cause("theft", "likely", "120 l paid for and not seen in the tank"),
+        Cause("sensor", "possible", "unless the level sensor missed it"),
+    ),
+)
 
 
 def anomaly(n: int) -> FuelAnomaly:
@@ -149,12 +175,6 @@ def anomaly(n: int) -> FuelAnomaly:
         "consumption_high",
         "sensor",
     )
-    causes = (
-        (Cause("theft", "very likely", "96 l within 6 min, faster than any engine; driving before and after shows it too"),
-         Cause("leak", "unlikely", "too quick for anything but a burst line or tank")),
-        (Cause("leak", "likely", "31 l in 22 h of standing, a little at a time"), Cause("weather", "possible", "down to -4 degC; 1.4 l/h is what a parking heater burns")),
-        (Cause("theft", "likely", "120 l paid for and not seen in the tank"), Cause("sensor", "possible", "unless the level sensor missed it")),
-    )  # fmt: skip
     return FuelAnomaly(
         f"VEH-{1042 + 17 * n}",
         kinds[n % 7],
@@ -162,7 +182,7 @@ def anomaly(n: int) -> FuelAnomaly:
         MORNING - timedelta(hours=8 + n),
         None if n % 7 == 6 else 96.0 - 7 * n,
         0.9 - 0.05 * n,
-        causes[n % 3],
+        CAUSES[n % 3],
     )
 
 
