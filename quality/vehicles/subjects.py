@@ -171,9 +171,9 @@ _PLAN_BAYS: LiteralString = """
 
 _REFUSED: LiteralString = """
     select
-        (select sum(fixes) filter (where rule not in ('kept', 'undecided'))::float8 / nullif(sum(fixes), 0)::float8
+        (select coalesce(sum(fixes) filter (where rule not in ('kept', 'undecided')), 0)::float8 / sum(fixes)::float8
             from marts.fct_position_quality_daily where utc_date >= current_date - 2) as fixes,
-        (select sum(fixes) filter (where rule in ('future', 'outdated'))::float8 / nullif(sum(fixes), 0)::float8
+        (select coalesce(sum(fixes) filter (where rule in ('future', 'outdated')), 0)::float8 / sum(fixes)::float8
             from marts.fct_position_quality_daily where utc_date >= current_date - 2) as fixes_untimely,
         f.unread / nullif(f.frames, 0) as frames,
         f.no_decoder / nullif(f.frames, 0) as frames_no_decoder,

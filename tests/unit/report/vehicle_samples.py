@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from serving.report.vehicles.model import (
@@ -19,6 +20,7 @@ from serving.report.vehicles.model import (
     FuelDay,
     LittleLeft,
     Maintenance,
+    Missing,
     Offender,
     Plan,
     PlanChange,
@@ -288,4 +290,38 @@ def morning_sections() -> VehicleSections:
         fuel(),
         maintenance(),
         Behind(MORNING - timedelta(minutes=30), 4, MORNING - timedelta(minutes=20)),
+    )
+
+
+def unknown_sections() -> VehicleSections:
+    """Make four sections of which nothing is known."""
+    return VehicleSections(*(Missing(f"Not known: {n}.") for n in ("use", "hours", "fuel", "services")))
+
+
+def wide_sections(long: str) -> VehicleSections:
+    """Make all four sections with names as long as contracts allow."""
+    use, hours, fuel_known, services = utilization(), compliance(), fuel(), maintenance()
+    assert services.plan is not None
+    jobs = tuple(replace(job, vehicle_id=long, reason=long, site=long) for job in services.plan.jobs)
+    return VehicleSections(
+        replace(
+            use,
+            sites=tuple(replace(site, site=long) for site in use.sites),
+            vehicles=tuple(replace(one, vehicle_id=long, site=long) for one in use.vehicles),
+        ),
+        replace(
+            hours,
+            rules=tuple(replace(rule, rule=long) for rule in hours.rules),
+            offenders=tuple(replace(one, driver_key=long, rules=(long,)) for one in hours.offenders),
+        ),
+        replace(
+            fuel_known,
+            anomalies=tuple(replace(one, vehicle_id=long, kind=long) for one in fuel_known.anomalies),
+        ),
+        replace(
+            services,
+            due=tuple(replace(one, vehicle_id=long, task_id=long) for one in services.due or ()),
+            plan=replace(services.plan, jobs=jobs),
+            codes=tuple(replace(one, vehicle_id=long, code=long) for one in services.codes or ()),
+        ),
     )
