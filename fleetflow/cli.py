@@ -36,6 +36,7 @@ GROUPS = (
     "driver_hours",
     "can",
     "docs",
+    "telemetry",
     "maintenance",
     "doctor",
     "drill",
