@@ -287,13 +287,13 @@ def test_sheets_lie_beside_the_page(report: MorningReport, tmp_path: Path) -> No
         "utilization.csv": 4,
         "driver_hours.csv": 5,
         "fuel.csv": 3,
-        "maintenance.csv": 5,
+        "maintenance.csv": 4,
     }
     assert sheets["utilization.csv"][-1]["idle_s"] == ""
-    assert [row["what"] for row in sheets["maintenance.csv"]] == [
-        "service",
-        "service",
-        "job",
-        "trouble_code",
-        "trouble_code",
+    # The job of a service stands in the service's line.
+    assert [(row["what"], row["state"]) for row in sheets["maintenance.csv"]] == [
+        ("service", "placed"),
+        ("service", "unplaced"),
+        ("trouble_code", "stop"),
+        ("trouble_code", "soon"),
     ]

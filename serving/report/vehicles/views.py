@@ -271,12 +271,12 @@ def maintenance(report: MorningReport) -> Section:
 
 def _service_facts(known: Maintenance, ahead: Sequence[date]) -> tuple[Fact, ...]:
     if known.due is None:
-        return (Fact("services overdue or due today", "n/a"), Fact(f"due within {AHEAD_DAYS} days", "n/a"))
+        return (Fact("overdue or due today", "n/a"), Fact(f"due within {AHEAD_DAYS} days", "n/a"))
     soon = sum(known.due_on(day) for day in ahead[1:])
     vehicles = len({service.vehicle_id for service in known.overdue})
     return (
         Fact(
-            "services overdue or due today",
+            "overdue or due today",
             count(len(known.overdue)),
             f"of {some(vehicles, 'vehicle')}",
             vehicles > 0,
