@@ -1,4 +1,4 @@
-"""Check the marts, the mirrors and the last day of landing, every night at 03:00 UTC.
+"""Check the marts, the mirrors, the last day of landing and the vehicle side, every night at 03:00 UTC.
 
 Writes `ops.check_result` and the data docs below `<home>/data_docs`. A failed check of severity error fails
 the run, alerts, and keeps the morning report from going out until it is mended or published by decision.

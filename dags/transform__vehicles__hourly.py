@@ -1,7 +1,8 @@
-"""Bring what vehicles and drivers sent into their marts, at minute 10 of every hour: claim, fold, build, mark.
+"""Bring what vehicles and drivers sent into their marts, hourly at minute 10: claim, gate, fold, build, mark.
 
-`claim` takes the batches that no run has transformed; with none waiting, the rest is skipped. `fold` follows tracks,
-driver hours, fuel and services, vehicle by vehicle and driver by driver; `build` runs dbt on what they touched, `mark`
+`claim` takes the batches that no run has transformed; with none waiting, the rest is skipped. `gate` holds
+the run if rows are lost or most vehicles are unknown to the fleet. `fold` follows tracks, driver hours, fuel and
+services, vehicle by vehicle and driver by driver; `build` runs dbt on what they touched, `mark`
 closes the run. A failed run gives its batches free for the next.
 Runbook: [transform__vehicles__hourly](docs/runbooks/transform__vehicles__hourly.md)
 """
@@ -12,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, dag, task
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from fleetflow import orchestration
 from fleetflow.tasks import vehicles
@@ -44,6 +45,13 @@ def transform_vehicles() -> None:
         return run
 
     @task
+    def gate(run: str) -> dict[str, Any]:
+        try:
+            return vehicles.gate_run(run)
+        except orchestration.ChecksFailedError as failed:
+            raise AirflowFailException(str(failed)) from failed
+
+    @task
     def fold(run: str) -> dict[str, Any]:
         return vehicles.fold_run(run)
 
@@ -56,7 +64,7 @@ def transform_vehicles() -> None:
         return orchestration.mark_run(run)
 
     run = claim()
-    fold(run) >> build(run) >> mark(run)
+    gate(run) >> fold(run) >> build(run) >> mark(run)
 
 
 transform_vehicles()

@@ -96,8 +96,8 @@ def claim_batches(pipeline: str, row_limit: int) -> str | None:
     return None if run is None else str(run.run_id)
 
 
-def gate_run(run_id: str) -> Report:
-    """Judge what a run has claimed; hold the run if a check of severity error fails.
+def gate_run(run_id: str, suite: str = "gate") -> Report:
+    """Judge what a run has claimed by a gate's suite; hold the run if a check of severity error fails.
 
     Raises:
         ChecksFailedError: the run is held; its batches stay out of the marts until they are released.
@@ -110,7 +110,7 @@ def gate_run(run_id: str) -> Report:
     dsn = settings.dsn("transformer")
     with claimed(dsn, run_id) as (conn, run):
         with transform.heartbeat(settings, run):
-            report = run_suite(dsn, "gate", run_id=run_id)
+            report = run_suite(dsn, suite, run_id=run_id)
         if not report.passed:
             transform.hold(conn, run, report.summary())
             raise ChecksFailedError(f"run {run_id} is held: {report.summary()}")
@@ -148,8 +148,8 @@ def claimed(dsn: str, run_id: str) -> Iterator[tuple[Connection, Run]]:
         yield conn, transform.read_run(conn, UUID(run_id))
 
 
-def check_marts() -> Report:
-    """Run the nightly suite, write the data docs, and alert on what failed.
+def check_marts() -> dict[str, Report]:
+    """Run the nightly suites, of the marts and of the vehicle side, write their data docs, and alert on what failed.
 
     Raises:
         ChecksFailedError: a check of severity error failed; the morning report will not go out.
@@ -158,10 +158,11 @@ def check_marts() -> Report:
     from quality.runner import run_suite
 
     settings = load_settings()
-    report = run_suite(settings.dsn("transformer"), "nightly", docs_dir=settings.home / "data_docs")
-    if not report.passed:
-        raise ChecksFailedError(report.summary())
-    return _counts(report)
+    dsn, docs = settings.dsn("transformer"), settings.home / "data_docs"
+    reports = [run_suite(dsn, suite, docs_dir=docs) for suite in ("nightly", "vehicles")]
+    if failed := [f"{report.suite}: {report.summary()}" for report in reports if not report.passed]:
+        raise ChecksFailedError("; ".join(failed))
+    return {report.suite: _counts(report) for report in reports}
 
 
 def require_checks() -> Report:

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from quality.model import Check, Observation
 from quality.rules import Between, Distinct, Generated, Holds, OneOf, Rows, UniqueTogether, Value
-from quality.subjects import Subject
+from quality.subject import Subject
 
 # Distinct counts sort a whole claim: in memory, not on disk.
 SESSION = {"timezone": "UTC", "work_mem": "128MB", "jit": "off"}

@@ -19,8 +19,10 @@ from quality.expectations import Session, observe, open_session
 from quality.model import Check, CheckError, CheckResult, SuiteReport, judge
 from quality.results import write_results
 from quality.scope import Connection, read_claim
-from quality.subjects import Subject, gate_subjects, nightly_subjects
+from quality.subject import Subject
+from quality.subjects import gate_subjects, nightly_subjects
 from quality.suites import read_suite
+from quality.vehicles import subjects as vehicles
 
 EXAMPLES = 20
 
@@ -28,12 +30,12 @@ EXAMPLES = 20
 def run_suite(
     dsn: str, suite: str, *, run_id: UUID | str | None = None, docs_dir: Path | None = None
 ) -> SuiteReport:
-    """Run the suite `gate` (on what run `run_id` claimed) or `nightly`, and store its verdicts.
+    """Run a suite of `SUITES`, those of gates on what run `run_id` claimed, and store its verdicts.
 
     `dsn` is a postgresql:// address whose role reads the subjects and writes `ops.check_result`.
 
     Raises:
-        CheckError: no such suite or run, or `gate` without a run.
+        CheckError: no such suite or run, or a gate without a run.
         psycopg.OperationalError: the warehouse cannot be reached.
     """
     checks = read_suite(suite)
@@ -54,9 +56,12 @@ def run_suite(
 def _subjects(conn: Connection, suite: str, run_id: UUID | None) -> list[Subject]:
     if suite == "nightly":
         return nightly_subjects()
+    if suite == "vehicles":
+        return vehicles.nightly_subjects(conn)
     if run_id is None:
         raise CheckError("the gate judges what a run has claimed: give its run id")
-    return gate_subjects(read_claim(conn, run_id))
+    claim = read_claim(conn, run_id)
+    return vehicles.gate_subjects(claim) if suite == "vehicles_gate" else gate_subjects(claim)
 
 
 def _measure(

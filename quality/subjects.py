@@ -8,7 +8,6 @@ table. Every value goes in through `psycopg.sql`; no subject names a person.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import LiteralString
 
 from psycopg import sql
@@ -17,20 +16,12 @@ from domain.contracts import ENTITIES, FEEDS, Feed
 from domain.lifecycle import DRIVER_WANTED
 from quality.contract_rules import contract_columns, kept_sql
 from quality.scope import Claim
+from quality.subject import MART_SAMPLE, Subject, claimed
 from quality.suites import EARLY_RECORDING, LATE_ARRIVAL, LATE_RECORDING
 
 LANDED_SAMPLE = 250_000
-MART_SAMPLE = 2_000_000
 
 EventQuery = Callable[[Feed, sql.Composable], sql.Composable]
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A name for the reports, and the query behind it; None where there is nothing to look at."""
-
-    name: str
-    query: sql.Composable | None
 
 
 def gate_subjects(claim: Claim) -> list[Subject]:
@@ -43,7 +34,7 @@ def gate_subjects(claim: Claim) -> list[Subject]:
     return [
         Subject("claim", _claim_totals(claim)),
         *(
-            Subject(name, query(_claimed(feed, claim)) if feed in claim.feeds else None)
+            Subject(name, query(claimed(feed, claim)) if feed in claim.feeds else None)
             for name, (feed, query) in events.items()
         ),
         *(
@@ -60,24 +51,6 @@ def nightly_subjects() -> list[Subject]:
     marts = [Subject(name, _sampled(name, query)) for name, query in _BY_SHIPMENT.items()]
     whole = [Subject(name, sql.SQL(query.strip())) for name, query in _WHOLE.items()]
     return [*marts, *whole, *landing, *mirrors]
-
-
-def _claimed(feed: str, claim: Claim) -> sql.Composable:
-    """The claimed rows of one feed. The ranges are for the planner, the subquery is what is exact."""
-    live = (claim.first_batch, claim.last_batch, claim.first_arrived_at, claim.last_arrived_at)
-    ranges = [bounds for bounds in (live, claim.again) if bounds is not None and bounds[2] is not None]
-    if not ranges:
-        return sql.SQL("(select * from landing.{} where false) as e").format(sql.Identifier(feed))
-    within = sql.SQL("batch_id between {} and {} and arrived_at between {} and {}")
-    return sql.SQL(
-        "(select * from landing.{feed} where ({within}) and batch_id in (select batch_id from ops.pending_batch"
-        " where pipeline = {pipeline} and run_id = {run})) as e"
-    ).format(
-        feed=sql.Identifier(feed),
-        within=sql.SQL(" or ").join(within.format(*map(sql.Literal, bounds)) for bounds in ranges),
-        pipeline=sql.Literal(claim.pipeline),
-        run=sql.Literal(claim.run_id),
-    )
 
 
 # 64 bits of the id are a third of its width and sort several times faster; two ids of a claim of two million
@@ -131,7 +104,7 @@ def _claim_totals(claim: Claim) -> sql.Composable:
     """One row: what the ledger says was accepted, and what of it is found in landing."""
     feeds = ("shipment_event", "driver_assignment_event")
     found = sql.SQL(" + ").join(
-        sql.SQL("(select count(*) from {})").format(_claimed(feed, claim)) for feed in feeds
+        sql.SQL("(select count(*) from {})").format(claimed(feed, claim)) for feed in feeds
     )
     return sql.SQL(
         "select t.batches, t.accepted::float8 as accepted, "

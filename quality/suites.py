@@ -1,4 +1,4 @@
-"""Every check of the house and its thresholds, in one place.
+"""Every check of the house and its thresholds, in one place; those of the vehicle side in `quality.vehicles.suites`.
 
 `gate` runs on what a transform run has claimed, before the marts are touched; `nightly` on the marts and the
 last day. Shares are of the rows judged (0.05 = 5 %). Lateness and volume only warn: a replay is late by
@@ -14,6 +14,7 @@ from domain.lifecycle import STATUSES
 from quality.contract_rules import contract_checks
 from quality.model import Check, CheckError
 from quality.rules import Between, Distinct, Holds, OneOf, Rows, UniqueTogether, Value
+from quality.vehicles import suites as vehicles
 
 MINUTE = 60.0
 HOUR = 3600.0
@@ -192,7 +193,12 @@ NIGHTLY: tuple[Check, ...] = (
     *(check for feed in (*FEEDS.values(), *ENTITIES.values()) for check in contract_checks(feed)),
 )
 
-SUITES: dict[str, tuple[Check, ...]] = {"gate": GATE, "nightly": NIGHTLY}
+SUITES: dict[str, tuple[Check, ...]] = {
+    "gate": GATE,
+    "nightly": NIGHTLY,
+    "vehicles_gate": vehicles.GATE,
+    "vehicles": vehicles.NIGHTLY,
+}
 
 
 def read_suite(name: str) -> tuple[Check, ...]:

@@ -29,20 +29,25 @@ def register(app: typer.Typer) -> None:
 @group.command()
 def gate(
     run_id: Annotated[str | None, typer.Option(help="A transform run; default: the one now claimed.")] = None,
+    vehicles: Annotated[
+        bool, typer.Option("--vehicles", help="A run of the vehicle side, by its own gate.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check what a transform run has claimed; exit status 1 if it may not go on. Changes no run."""
     from fleetflow.orchestration import PIPELINE
     from fleetflow.runtime import connect
     from fleetflow.settings import load_settings
+    from fleetflow.vehicles.run import GATE
+    from fleetflow.vehicles.run import PIPELINE as VEHICLES
     from quality.runner import run_suite
     from quality.scope import read_claimed_run
 
     dsn = load_settings().dsn("transformer")
     with _explained():
         with connect(dsn) as conn:
-            run = run_id or read_claimed_run(conn, PIPELINE)
-        _finish(run_suite(dsn, "gate", run_id=run), as_json)
+            run = run_id or read_claimed_run(conn, VEHICLES if vehicles else PIPELINE)
+        _finish(run_suite(dsn, GATE if vehicles else "gate", run_id=run), as_json)
 
 
 @group.command()
@@ -55,6 +60,19 @@ def nightly(as_json: AsJson = False) -> None:
     with _explained():
         _finish(
             run_suite(settings.dsn("transformer"), "nightly", docs_dir=settings.home / "data_docs"), as_json
+        )
+
+
+@group.command()
+def vehicles(as_json: AsJson = False) -> None:
+    """Check the marts of the vehicle side, what its feeds sent and how fresh it is; exit status 1 on an error."""
+    from fleetflow.settings import load_settings
+    from quality.runner import run_suite
+
+    settings = load_settings()
+    with _explained():
+        _finish(
+            run_suite(settings.dsn("transformer"), "vehicles", docs_dir=settings.home / "data_docs"), as_json
         )
 
 

@@ -54,7 +54,7 @@ def transform(
     settings = load_settings()
     if release_held:
         _release(settings, pipeline)
-    gate = _quality_gate(settings) if gated and pipeline is Pipeline.SHIPMENTS else None
+    gate = _quality_gate(settings, pipeline) if gated else None
     outcomes = []
     for outcome in _runs(settings, pipeline, gate, full_refresh, until_empty):
         outcomes.append(outcome)
@@ -76,7 +76,7 @@ def _runs(
 
     def run() -> Outcome | None:
         if pipeline is Pipeline.VEHICLES:
-            return run_vehicles(settings, full_refresh=full_refresh, watch=_progress, tell=_tell)
+            return run_vehicles(settings, gate, full_refresh=full_refresh, watch=_progress, tell=_tell)
         return run_pipeline(settings, gate, full_refresh=full_refresh, watch=_progress)
 
     while True:
@@ -122,13 +122,17 @@ def _release(settings: Settings, pipeline: Pipeline) -> None:
         _tell(f"released {release(conn, pipeline.value)} held batches")
 
 
-def _quality_gate(settings: Settings) -> Gate:
+def _quality_gate(settings: Settings, pipeline: Pipeline = Pipeline.SHIPMENTS) -> Gate:
+    from fleetflow.vehicles.run import GATE
+
+    suite = GATE if pipeline is Pipeline.VEHICLES else "gate"
+
     def judge(run: Run) -> str | None:
         if run.batches == 0:
             return None
         from quality.runner import run_suite
 
-        report = run_suite(settings.dsn("transformer"), "gate", run_id=run.run_id)
+        report = run_suite(settings.dsn("transformer"), suite, run_id=run.run_id)
         return None if report.passed else report.summary()
 
     return judge

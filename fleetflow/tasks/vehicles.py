@@ -19,6 +19,17 @@ def claim_vehicles() -> str | None:
     return orchestration.claim_batches(PIPELINE, ROW_LIMIT)
 
 
+def gate_run(run_id: str) -> Report:
+    """Judge what a run has claimed; hold the run if a check of severity error fails.
+
+    Raises:
+        ChecksFailedError: the run is held; its batches stay out of the marts until they are released.
+    """
+    from fleetflow.vehicles.run import GATE
+
+    return orchestration.gate_run(run_id, GATE)
+
+
 def fold_run(run_id: str) -> Report:
     """Do every step for what a run has claimed; return their counts. Safe to repeat."""
     from fleetflow import transform

@@ -20,6 +20,7 @@ from fleetflow.vehicles.touched import forget_touched
 from fleetflow.vehicles.tracks.step import fold_tracks
 
 PIPELINE = "vehicles"
+GATE = "vehicles_gate"
 ROW_LIMIT = 4_000_000
 Tell = Callable[[str], None]
 
@@ -68,6 +69,7 @@ def fold(settings: Settings, run: transform.Run, tell: Tell = lambda _: None) ->
 
 def run_vehicles(
     settings: Settings,
+    gate: transform.Gate | None = None,
     *,
     row_limit: int = ROW_LIMIT,
     full_refresh: bool = False,
@@ -77,12 +79,15 @@ def run_vehicles(
 ) -> transform.Outcome | None:
     """Do one run in this process; None when nothing is pending, unless it is to be done even then.
 
+    The gate returns why the run must be held, or None.
+
     Raises:
         PipelineBusyError: another run holds the pipeline.
         TransformError: a model failed; the run is failed and its batches are claimable.
     """
     return transform.run_pipeline(
         settings,
+        gate,
         pipeline=PIPELINE,
         fold=lambda run: _fold(settings, run, tell),
         row_limit=row_limit,

@@ -143,7 +143,7 @@ def test_a_failed_run_of_vehicles_gives_its_batches_free(bag: DagBag) -> None:
 
     dag = bag.dags["transform__vehicles__hourly"]
     assert all(fail_claimed_run in _callbacks(task) for task in dag.tasks)
-    assert [task.task_id for task in dag.topological_sort()] == ["claim", "fold", "build", "mark"]
+    assert [task.task_id for task in dag.topological_sort()] == ["claim", "gate", "fold", "build", "mark"]
     assert dag.get_task("mark").upstream_task_ids == {"claim", "build"}
 
 

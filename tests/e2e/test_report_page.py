@@ -24,6 +24,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+SECTIONS = ("utilization", "driver-hours", "fuel", "maintenance")
 SAMPLES = Path(__file__).parents[1] / "unit" / "report" / "report_samples.py"
 
 pytestmark = pytest.mark.skipif(
@@ -38,6 +39,7 @@ def load_samples() -> ModuleType:
     spec = importlib.util.spec_from_file_location("report_samples", SAMPLES)
     assert spec is not None
     assert spec.loader is not None
+    sys.path.insert(0, str(SAMPLES.parent))
     module = importlib.util.module_from_spec(spec)
     sys.modules["report_samples"] = module
     spec.loader.exec_module(module)
@@ -67,6 +69,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     empty = replace(
         full, sla=(), days=(), lanes=(), risks=type(full.risks)(), exceptions=(), health=type(full.health)()
     )
+    unknown = replace(full, vehicles=samples.vehicle_samples.unknown_sections())
     long = "W" * 64
     wide = replace(
         full,
@@ -86,9 +89,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             cdc=tuple(replace(c, slot=long) for c in full.health.cdc),
             reconciliation=samples.differing(),
         ),
+        vehicles=samples.vehicle_samples.wide_sections(long),
     )
     found = {"full": publish(full, directory, None, "").path}
-    for name, report in (("empty", empty), ("wide", wide)):
+    for name, report in (("empty", empty), ("wide", wide), ("unknown", unknown)):
         found[name] = directory / f"{name}.html"
         found[name].write_text(render_html(report), encoding="utf-8")
     return found
@@ -113,7 +117,7 @@ def open_page(browser: Any, pages: dict[str, Path]) -> Iterator[Open]:
         page.close()
 
 
-@pytest.mark.parametrize("name", ["full", "empty", "wide"])
+@pytest.mark.parametrize("name", ["full", "empty", "wide", "unknown"])
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
 def test_page_does_not_scroll_sideways(open_page: Open, name: str, width: int) -> None:
     page = open_page(name, width)
@@ -201,7 +205,8 @@ def test_text_in_charts_is_readable_on_a_phone(open_page: Open) -> None:
 def test_links_lead_to_the_tables_beside_the_page(open_page: Open, pages: dict[str, Path]) -> None:
     page = open_page()
     hrefs = set(page.evaluate("[...document.querySelectorAll('footer a')].map(a => a.getAttribute('href'))"))
-    assert hrefs == {"morning_sla.csv", "at_risk.csv"}
+    assert hrefs == {path.name for path in pages["full"].parent.iterdir() if path.suffix == ".csv"}
+    assert len(hrefs) == 6
     assert all((pages["full"].parent / href).is_file() for href in hrefs)
 
 
@@ -218,4 +223,43 @@ def test_paper_is_light_even_in_dark_mode_and_few_pages(open_page: Open) -> None
     ink = page.evaluate("getComputedStyle(document.querySelector('.verdict')).color")
     assert brightness(ink) < 80
     printed = page.pdf(prefer_css_page_size=True)
-    assert printed.count(b"/Type /Page\n") <= 5
+    assert printed.count(b"/Type /Page\n") <= 10
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_each_section_on_vehicles_is_one_screen_of_a_laptop(
+    open_page: Open, section: str, scheme: str
+) -> None:
+    box = open_page(scheme=scheme).locator(f"#{section}").bounding_box()
+    assert box["height"] <= 800
+    assert box["width"] <= 1280
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_section_that_is_not_known_says_so_and_is_small(open_page: Open, section: str) -> None:
+    screen = open_page("unknown").locator(f"#{section}")
+    assert "Not known" in screen.inner_text()
+    assert screen.locator("svg, table, dl").count() == 0
+    assert screen.bounding_box()["height"] < 160
+
+
+def test_sections_are_reached_from_the_first_screen_and_a_half(open_page: Open) -> None:
+    page = open_page()
+    for section in SECTIONS:
+        link = page.locator(f".contents a[href='#{section}']")
+        assert link.bounding_box()["y"] < 1000
+        link.click()
+        assert abs(page.locator(f"#{section}").bounding_box()["y"]) < 60
+
+
+def test_labels_of_columns_do_not_touch(open_page: Open) -> None:
+    for width in (390, 1280):
+        touching = open_page(width=width).evaluate(
+            """() => [...document.querySelectorAll('svg.columns')].flatMap(svg => {
+                const boxes = [...svg.querySelectorAll('text')].map(t => t.getBoundingClientRect())
+                return boxes.flatMap((a, i) => boxes.slice(i + 1).filter(b => a.left < b.right - 1
+                    && b.left < a.right - 1 && a.top < b.bottom - 3 && b.top < a.bottom - 3))
+            }).length"""
+        )
+        assert touching == 0, width

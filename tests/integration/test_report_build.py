@@ -42,6 +42,15 @@ from serving.report import MorningReport, build_report, publish, render_html
 from serving.report.publish import safe_name
 
 NOBODY = "nobody"
+FILES = [
+    "at_risk.csv",
+    "driver_hours.csv",
+    "fuel.csv",
+    "maintenance.csv",
+    "morning_sla.csv",
+    "morning_sla.html",
+    "utilization.csv",
+]
 
 
 @pytest.fixture(scope="module")
@@ -256,17 +265,9 @@ def test_publishing_again_overwrites(settings: Settings, report: MorningReport, 
     stored = s3.get_object(Bucket=settings.report_bucket, Key=key)
     assert stored["ContentType"] == "text/html; charset=utf-8"
     assert stored["Body"].read() == first.path.read_bytes()
-    assert sorted(p.name for p in first.path.parent.iterdir()) == [
-        "at_risk.csv",
-        "morning_sla.csv",
-        "morning_sla.html",
-    ]
+    assert sorted(p.name for p in first.path.parent.iterdir()) == FILES
     listed = s3.list_objects_v2(Bucket=settings.report_bucket, Prefix=f"{REPORT_DAY}/{safe_name(TENANT)}/")
-    assert [o["Key"].rsplit("/", 1)[1] for o in listed["Contents"]] == [
-        "at_risk.csv",
-        "morning_sla.csv",
-        "morning_sla.html",
-    ]
+    assert [o["Key"].rsplit("/", 1)[1] for o in listed["Contents"]] == FILES
 
 
 def test_command_prints_where_the_report_is(

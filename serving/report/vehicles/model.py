@@ -372,7 +372,7 @@ class PlannedJob:
 
 @dataclass(frozen=True)
 class DueService:
-    """A service that is overdue or will be due: when (None: not told), by which limit, its job in the plan."""
+    """A service that is overdue (or due today), or will be due: when, by which limit, and its job in the plan."""
 
     vehicle_id: str
     task_id: str

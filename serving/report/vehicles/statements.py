@@ -41,7 +41,15 @@ NEEDS: dict[str, dict[str, tuple[str, ...]]] = {
         "fct_driver_day": ("driver_key", "started_at"),
     },
     "remaining": {
-        "fct_driver_hours_remaining": ("driver_key", "driving_min", "rest_by"),
+        "fct_driver_hours_remaining": (
+            "driver_key",
+            "driving_min",
+            "until_break_min",
+            "today_min",
+            "this_week_min",
+            "this_fortnight_min",
+            "rest_by",
+        ),
     },
     "fuel": {
         "fct_fuel_trip": ("vehicle_id", "started_at", "distance_km", "litres"),
@@ -233,7 +241,18 @@ limit %(limit)s
 """
 
 REMAINING = """
-select driver_key, driving_min, 'driving' as limit_name, rest_by, count(*) over () as total
+select
+    driver_key,
+    driving_min,
+    case driving_min
+        when this_fortnight_min then 'fortnight'
+        when this_week_min then 'week'
+        when today_min then 'day'
+        when until_break_min then 'break'
+        else 'rest'
+    end as limit_name,
+    rest_by,
+    count(*) over () as total
 from marts.fct_driver_hours_remaining
 where tenant_id = %(tenant)s and driving_min < %(little_min)s
 order by driving_min, driver_key

@@ -45,7 +45,7 @@ UNPLACED_SHOWN = 4
 CODES_SHOWN = 4
 CHANGES_SHOWN = 3
 
-CHART_WIDTH, CHART_HEIGHT = 560.0, 156.0
+CHART_WIDTH, CHART_HEIGHT = 520.0, 146.0
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,12 @@ def maintenance(report: MorningReport) -> Section:
         "columns": None
         if known.due is None
         else stacked_columns(
-            due, [_tick(day) for day in ahead], width=CHART_WIDTH, height=CHART_HEIGHT, marks=placed, now=0
+            due,
+            [(weekday(day)[:2], str(day.day)) for day in ahead],
+            width=CHART_WIDTH,
+            height=CHART_HEIGHT,
+            marks=placed,
+            now=0,
         ),
         "spoken": _spoken([(day, count(sum(one.values()))) for day, one in zip(ahead, due, strict=True)]),
         "overdue": known.overdue[:SERVICES_SHOWN],
@@ -266,11 +271,16 @@ def maintenance(report: MorningReport) -> Section:
 
 def _service_facts(known: Maintenance, ahead: Sequence[date]) -> tuple[Fact, ...]:
     if known.due is None:
-        return (Fact("overdue", "n/a"), Fact(f"due within {AHEAD_DAYS} days", "n/a"))
+        return (Fact("overdue or due today", "n/a"), Fact(f"due within {AHEAD_DAYS} days", "n/a"))
     soon = sum(known.due_on(day) for day in ahead[1:])
     vehicles = len({service.vehicle_id for service in known.overdue})
     return (
-        Fact("services overdue", count(len(known.overdue)), f"of {some(vehicles, 'vehicle')}", vehicles > 0),
+        Fact(
+            "overdue or due today",
+            count(len(known.overdue)),
+            f"of {some(vehicles, 'vehicle')}",
+            vehicles > 0,
+        ),
         Fact(f"due within {AHEAD_DAYS} days", count(soon), "by km, hours or months"),
     )
 

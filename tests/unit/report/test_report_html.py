@@ -17,6 +17,14 @@ from serving.report.model import Lane, MorningReport, Risks, SlaRow, TransformRu
 from serving.report.render import ROWS_SHOWN, freshness_rows, segments
 
 EMPTY = MorningReport("acme", samples.DAY, samples.AS_OF, samples.AS_OF)
+SHEETS = {
+    "morning_sla.csv",
+    "at_risk.csv",
+    "utilization.csv",
+    "driver_hours.csv",
+    "fuel.csv",
+    "maintenance.csv",
+}
 ATTACK = "<script>alert(1)</script>"
 
 
@@ -172,7 +180,7 @@ def test_page_asks_for_nothing(page: Page) -> None:
     places = [
         attrs.get(name) for _, attrs in page.tags for name in ("href", "src", "xlink:href") if attrs.get(name)
     ]
-    assert {p for p in places if not str(p).startswith("#")} == {"data:,", "morning_sla.csv", "at_risk.csv"}
+    assert {p for p in places if not str(p).startswith("#")} == {"data:,", *SHEETS}
     assert "url(" not in "".join(page.text)
     assert "@import" not in "".join(page.text)
 

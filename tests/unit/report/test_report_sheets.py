@@ -121,7 +121,7 @@ def test_failed_write_leaves_the_old_page_and_no_draft(
     with pytest.raises(OSError, match="No space"):
         publish(replace(samples.morning(), sla=()), tmp_path, None, "")
     assert page.read_bytes() == before
-    assert len(list(page.parent.iterdir())) == 3
+    assert len(list(page.parent.iterdir())) == 7
 
 
 NOW = datetime(2026, 11, 20, 5, 0, tzinfo=UTC)

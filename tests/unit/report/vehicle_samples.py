@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from serving.report.vehicles.model import (
@@ -19,6 +20,7 @@ from serving.report.vehicles.model import (
     FuelDay,
     LittleLeft,
     Maintenance,
+    Missing,
     Offender,
     Plan,
     PlanChange,
@@ -127,15 +129,41 @@ def compliance() -> Compliance:
             for n in range(2, 9)
         ),
     )
-    findings = tuple(
-        DriverFinding(
-            KEYS[n], "BREAK", "7", ("MSI", "VSI", "SI", "MI", None)[n % 5], MORNING - timedelta(hours=9 + n), 301 + n, 270, n == 4,
-            "a second driver drove" if n == 4 else None,
+    findings = tuple(finding(n) for n in range(9))
+    remaining = tuple(
+        LittleLeft(
+            KEYS[n],
+            11 * n,
+            ("day", "break", "week", "rest", "fortnight")[n % 5],
+            MORNING + timedelta(hours=n),
         )
-        for n in range(9)
-    )  # fmt: skip
-    remaining = tuple(LittleLeft(KEYS[n], 11 * n, "today", MORNING + timedelta(hours=n)) for n in range(7))
+        for n in range(7)
+    )
     return Compliance(days, rules, offenders, findings, remaining, 19)
+
+
+def finding(n: int) -> DriverFinding:
+    """Make the n-th finding; the fifth needs evidence."""
+    severity = ("MSI", "VSI", "SI", "MI", None)[n % 5]
+    reason = "a second driver drove" if n == 4 else None
+    at = MORNING - timedelta(hours=9 + n)
+    return DriverFinding(KEYS[n], "BREAK", "7", severity, at, 301 + n, 270, n == 4, reason)
+
+
+CAUSES = (
+    (
+        Cause("theft", "very likely", "96 l within 6 min, faster than any engine; driving shows it too"),
+        Cause("leak", "unlikely", "too quick for anything but a burst line or tank"),
+    ),
+    (
+        Cause("leak", "likely", "31 l in 22 h of standing, a little at a time"),
+        Cause("weather", "possible", "down to -4 degC; 1.4 l/h is what a parking heater burns"),
+    ),
+    (
+        Cause("theft", "likely", "120 l paid for and not seen in the tank"),
+        Cause("sensor", "possible", "unless the level sensor missed it"),
+    ),
+)
 
 
 def anomaly(n: int) -> FuelAnomaly:
@@ -149,12 +177,6 @@ def anomaly(n: int) -> FuelAnomaly:
         "consumption_high",
         "sensor",
     )
-    causes = (
-        (Cause("theft", "very likely", "96 l within 6 min, faster than any engine; driving before and after shows it too"),
-         Cause("leak", "unlikely", "too quick for anything but a burst line or tank")),
-        (Cause("leak", "likely", "31 l in 22 h of standing, a little at a time"), Cause("weather", "possible", "down to -4 degC; 1.4 l/h is what a parking heater burns")),
-        (Cause("theft", "likely", "120 l paid for and not seen in the tank"), Cause("sensor", "possible", "unless the level sensor missed it")),
-    )  # fmt: skip
     return FuelAnomaly(
         f"VEH-{1042 + 17 * n}",
         kinds[n % 7],
@@ -162,7 +184,7 @@ def anomaly(n: int) -> FuelAnomaly:
         MORNING - timedelta(hours=8 + n),
         None if n % 7 == 6 else 96.0 - 7 * n,
         0.9 - 0.05 * n,
-        causes[n % 3],
+        CAUSES[n % 3],
     )
 
 
@@ -268,4 +290,38 @@ def morning_sections() -> VehicleSections:
         fuel(),
         maintenance(),
         Behind(MORNING - timedelta(minutes=30), 4, MORNING - timedelta(minutes=20)),
+    )
+
+
+def unknown_sections() -> VehicleSections:
+    """Make four sections of which nothing is known."""
+    return VehicleSections(*(Missing(f"Not known: {n}.") for n in ("use", "hours", "fuel", "services")))
+
+
+def wide_sections(long: str) -> VehicleSections:
+    """Make all four sections with names as long as contracts allow."""
+    use, hours, fuel_known, services = utilization(), compliance(), fuel(), maintenance()
+    assert services.plan is not None
+    jobs = tuple(replace(job, vehicle_id=long, reason=long, site=long) for job in services.plan.jobs)
+    return VehicleSections(
+        replace(
+            use,
+            sites=tuple(replace(site, site=long) for site in use.sites),
+            vehicles=tuple(replace(one, vehicle_id=long, site=long) for one in use.vehicles),
+        ),
+        replace(
+            hours,
+            rules=tuple(replace(rule, rule=long) for rule in hours.rules),
+            offenders=tuple(replace(one, driver_key=long, rules=(long,)) for one in hours.offenders),
+        ),
+        replace(
+            fuel_known,
+            anomalies=tuple(replace(one, vehicle_id=long, kind=long) for one in fuel_known.anomalies),
+        ),
+        replace(
+            services,
+            due=tuple(replace(one, vehicle_id=long, task_id=long) for one in services.due or ()),
+            plan=replace(services.plan, jobs=jobs),
+            codes=tuple(replace(one, vehicle_id=long, code=long) for one in services.codes or ()),
+        ),
     )
