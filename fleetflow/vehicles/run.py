@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from psycopg import sql
+
 from fleetflow import transform
 from fleetflow.runtime import Connection, connect
 from fleetflow.settings import Settings
@@ -62,9 +64,22 @@ def fold(settings: Settings, run: transform.Run, tell: Tell = lambda _: None) ->
         for step in STEPS:
             started = time.perf_counter()
             counts[step.name] = dict(step.fold(work))
+            _analyse_changed(conn)
             done = ", ".join(f"{count:,} {what}" for what, count in counts[step.name].items() if count)
             tell(f"{step.name} {time.perf_counter() - started:.1f} s: {done or 'nothing to do'}")
     return counts
+
+
+def _analyse_changed(conn: Connection) -> None:
+    """Have the planner know what a step wrote; autovacuum comes by once a minute, the models at once."""
+    conn.execute("select pg_stat_force_next_flush()")
+    changed = conn.execute(
+        "select c.oid::regclass::text from pg_stat_user_tables as s join pg_class as c on c.oid = s.relid"
+        " where s.schemaname = 'intermediate' and s.n_mod_since_analyze > 50 + 0.1 * greatest(c.reltuples, 0)"
+        " and pg_has_role(c.relowner, 'usage')"
+    ).fetchall()
+    for (table,) in changed:
+        conn.execute(sql.SQL("analyze {}").format(sql.SQL(table)))
 
 
 def run_vehicles(

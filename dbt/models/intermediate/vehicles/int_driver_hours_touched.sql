@@ -1,4 +1,4 @@
-{{ config(materialized='table') }}
+{{ config(materialized='table', unlogged=true, post_hook='analyze {{ this }}') }}
 
 -- The drivers whose hours the run at work recomputes, under their pseudonyms, and since when.
 select
