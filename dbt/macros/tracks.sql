@@ -18,3 +18,10 @@
     {#- The sum of doubles that are whole thousandths, whatever the order in which they are added. -#}
     sum(({{ value }})::numeric)::double precision
 {%- endmacro %}
+
+{% macro on_day(trip, day) -%}
+    {#- Whether a trip is part of a local day, whichever day it began on. -#}
+    {{ trip }}.started_at >= ({{ day }}.local_date - 2)::timestamp at time zone {{ day }}.time_zone
+    and {{ trip }}.started_at < ({{ day }}.local_date + 1)::timestamp at time zone {{ day }}.time_zone
+    and {{ trip }}.ended_at > {{ day }}.local_date::timestamp at time zone {{ day }}.time_zone
+{%- endmacro %}

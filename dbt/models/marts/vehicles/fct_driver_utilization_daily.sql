@@ -40,17 +40,17 @@ day as (
     group by d.tenant_id, r.driver_id, r.driver_key, d.local_date
 ),
 
+-- A trip over midnight is part of both days; no trip begins more than two days before it ends.
 trip as (
     select
-        t.tenant_id,
-        t.driver_key,
-        t.local_date,
-        {{ exact_sum('t.empty_km') }} as empty_km,
+        d.tenant_id,
+        d.driver_key,
+        d.local_date,
         {{ exact_sum('t.empty_km') }} / nullif({{ exact_sum('t.distance_km') }}, 0) as empty_share
-    from {{ ref('fct_trip') }} as t
-    inner join driver as r on t.tenant_id = r.tenant_id and t.driver_key = r.driver_key
-    {%- if is_incremental() %} and t.local_date >= r.since {%- endif %}
-    group by t.tenant_id, t.driver_key, t.local_date
+    from day as d
+    inner join {{ ref('fct_trip') }} as t
+        on d.tenant_id = t.tenant_id and d.driver_key = t.driver_key and {{ on_day('t', 'd') }}
+    group by d.tenant_id, d.driver_key, d.local_date
 ),
 
 -- What tachographs and drivers have recorded; what goes on lasts until the next. Whatever was faulty is left out.
@@ -94,6 +94,7 @@ duty as (
     group by d.tenant_id, d.driver_id, d.local_date
 ),
 
+-- Less than was driven is no whole record of the day: it goes on, or a card is still to be read.
 worked as (
     select
         u.tenant_id,
@@ -138,9 +139,10 @@ select
     coalesce(s.shipments, 0) as shipments,
     d.distance_km,
     d.distance_km * 3600 / nullif(d.driving_s, 0) as mean_kmh,
-    coalesce(t.empty_km, 0) as empty_km,
+    d.distance_km * coalesce(t.empty_share, 0) as empty_km,
     t.empty_share
 from day as d
 left join trip as t on d.tenant_id = t.tenant_id and d.driver_key = t.driver_key and d.local_date = t.local_date
 left join shipment as s on d.tenant_id = s.tenant_id and d.driver_id = s.driver_id and d.local_date = s.local_date
-left join worked as w on d.tenant_id = w.tenant_id and d.driver_id = w.driver_id and d.local_date = w.local_date
+left join worked as w
+    on d.tenant_id = w.tenant_id and d.driver_id = w.driver_id and d.local_date = w.local_date and w.on_duty_s >= d.driving_s

@@ -33,16 +33,17 @@ with day as (
     group by d.tenant_id, d.vehicle_id, d.local_date
 ),
 
+-- A trip over midnight is part of both days; no trip begins more than two days before it ends.
 trip as (
     select
-        t.tenant_id,
-        t.vehicle_id,
-        t.local_date,
-        {{ exact_sum('t.empty_km') }} as empty_km,
+        d.tenant_id,
+        d.vehicle_id,
+        d.local_date,
         {{ exact_sum('t.empty_km') }} / nullif({{ exact_sum('t.distance_km') }}, 0) as empty_share
-    from {{ ref('fct_trip') }} as t
-    {{ of_tracks('t', 'local_date') }}
-    group by t.tenant_id, t.vehicle_id, t.local_date
+    from day as d
+    inner join {{ ref('fct_trip') }} as t
+        on d.tenant_id = t.tenant_id and d.vehicle_id = t.vehicle_id and {{ on_day('t', 'd') }}
+    group by d.tenant_id, d.vehicle_id, d.local_date
 )
 
 select
@@ -67,7 +68,7 @@ select
     d.manoeuvre_km,
     d.carried_km,
     d.distance_km * 3600 / nullif(d.driving_s, 0) as mean_kmh,
-    coalesce(t.empty_km, 0) as empty_km,
+    d.distance_km * coalesce(t.empty_share, 0) as empty_km,
     t.empty_share,
     d.odometer_km,
     d.odometer_track_km,
