@@ -31,6 +31,7 @@ GROUPS = (
     "backfill",
     "reconcile",
     "retention",
+    "privacy",
     "driver_hours",
     "can",
     "doctor",

@@ -233,30 +233,18 @@ begin
         return next;
     end loop;
 
-    -- A fold's state holds names within bytes. One that does goes, and the entity is folded from its first event, as after a change
-    -- of the fold's version; a driver's own states go on under the token.
+    -- A driver's own kept states go on under the token; what stands within their bytes, fleetflow.privacy_states renames.
     replace_driver.relation := 'intermediate.fold_state';
     if dry_run then
         select count(*) into replace_driver.row_count from intermediate.fold_state as f
-        where f.tenant_id = tenant and (
-            f.entity_id = driver or position(convert_to(driver, 'UTF8') in f.state) > 0
-            or position(convert_to(old_key, 'UTF8') in f.state) > 0
-        );
+        where f.tenant_id = tenant and f.entity_id = driver;
     else
-        with gone as (
-            delete from intermediate.fold_state as f
-            where f.tenant_id = tenant and (
-                position(convert_to(driver, 'UTF8') in f.state) > 0 or position(convert_to(old_key, 'UTF8') in f.state) > 0
-            )
-            returning 1
-        )
-        select count(*) into replace_driver.row_count from gone;
         with renamed as (
             update intermediate.fold_state as f set entity_id = token
             where f.tenant_id = tenant and f.entity_id = driver
             returning 1
         )
-        select replace_driver.row_count + count(*) into replace_driver.row_count from renamed;
+        select count(*) into replace_driver.row_count from renamed;
     end if;
     return next;
 
@@ -266,7 +254,7 @@ begin
             ('ops.access_log', 'subject', 'text', 't.tenant_id = $5'),
             ('ops.access_log', 'detail', 'jsonb', 't.tenant_id = $5'),
             ('ops.partner_extra', 'extras', 'jsonb', 't.batch_id in (select b.batch_id from ops.batch as b'
-                ' join ops.partner_file as f using (partner_file_id) where f.tenant_id = $5)'),
+                ' join ops.partner_file as f on f.file_id = b.partner_file_id where f.tenant_id = $5)'),
             ('ops.rejected', 'detail', 'text', 'vault.is_of_tenant(t.raw, $5)')
         ) as v (relation, column_name, type, mine)
     loop
@@ -382,7 +370,7 @@ begin
         ) then
             execute format(
                 'create trigger driver_masked before insert or update of %I on %s for each row when (new.%1$I is not null)'
-                ' execute function vault.%I()', target.column_name, target.relation, target.mask
+                ' execute function vault.%3$I()', target.column_name, target.relation, target.mask
             );
             guarded := guarded + 1;
         end if;
@@ -540,8 +528,8 @@ declare
 begin
     foreach entity in array array['driver_identity', 'driver_erasure'] loop
         execute format(
-            'create policy tenant on vault.%I for select to fleet_privacy using ('
-            'tenant_id = (select nullif(current_setting(''fleetflow.tenant'', true), '''')) and (select ops.may_see_tenant()))', entity
+            'create policy tenant on vault.%I for select to fleet_privacy using (tenant_id = ('
+            'select nullif(current_setting(''fleetflow.tenant'', true), '''') where ops.may_see_tenant()))', entity
         );
     end loop;
 end $$;
