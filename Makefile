@@ -63,8 +63,12 @@ status: .venv/.users ## Say what runs
 	@$(RUN)/fleetflow status
 
 .PHONY: test
-test: .venv/.developers ## Run all tests
-	@$(RUN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST)
+test: .venv/.developers ## Run all tests; properties with the same examples each time
+	@$(RUN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --hypothesis-profile=ci $(PYTEST)
+
+.PHONY: explore
+explore: .venv/.developers ## Try properties with examples that nobody has seen yet
+	@$(RUN)/pytest -n $(JOBS) tests/property tests/unit $(PYTEST)
 
 .PHONY: check
 check: lint types imports generated test ## All that CI checks: tests, lint, types, import contracts, generated files

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 PIPELINE = "shipments"
 OWNER = "data-platform"
 TAGS = frozenset({
-    "load", "transform", "check", "report", "maintain",
+    "load", "transform", "check", "report", "maintain", "plan",
     "orders", "shipments", "marts", "sla", "partitions",
-    "partners", "lake", "feeds", "vehicles", "history", "retention", "platform",
+    "partners", "lake", "feeds", "vehicles", "maintenance", "history", "retention", "platform",
     "every-minute", "hourly", "daily", "on-demand",
 })  # fmt: skip
 

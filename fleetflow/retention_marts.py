@@ -16,8 +16,10 @@ _BY_SHIPMENT = (
     ("intermediate", "int_shipment_assignment"),
     ("intermediate", "int_shipment_status_history"),
     ("intermediate", "int_shipment_life"),
+    ("intermediate", "int_shipment_order_head"),
     ("marts", "fct_shipment"),
 )
+_BY_DAY = ("fct_on_time_daily", "fct_on_time_daily_history")
 
 # The end of a shipment is the last thing known of it, its promise included; `greatest` skips what is null.
 _ENDED = """
@@ -40,7 +42,7 @@ from (
 where s.ended_at < %(before)s
 """
 _DAYS = """
-delete from marts.fct_on_time_daily as d
+delete from marts.{table} as d
 where d.promised_date < %(before)s::timestamptz at time zone 'UTC' and not exists (
     select from ops.legal_hold as h
     where h.released_at is null and h.feed is null and (h.tenant_id is null or h.tenant_id = d.tenant_id)
@@ -76,12 +78,12 @@ def drop_shipments(task: Task) -> Iterator[Action]:
                 yield task.keep(conn, Action("marts", "marts.fct_shipment", "dropped", "past its days", free))
             return
         yield from _delete(task, conn)
-        with conn.transaction():
-            rows = conn.execute(_DAYS, {"before": before}).rowcount
-            if rows:
-                yield task.keep(
-                    conn, Action("marts", "marts.fct_on_time_daily", "dropped", "past its days", rows)
-                )
+        for table in _BY_DAY:
+            with conn.transaction():
+                days = sql.SQL(_DAYS).format(table=sql.Identifier(table))
+                rows = conn.execute(days, {"before": before}).rowcount
+                if rows:
+                    yield task.keep(conn, Action("marts", f"marts.{table}", "dropped", "past its days", rows))
 
 
 def _counts(conn: Connection) -> tuple[int, list[tuple[int, str, int]]]:
@@ -114,6 +116,9 @@ def _delete(task: Task, conn: Connection) -> Iterator[Action]:
                         " where t.tenant_id = c.tenant_id and t.shipment_id = c.shipment_id"
                     ).format(sql.Identifier(*table))
                 )
+            conn.execute(
+                "select ops.expire_shipment_audit(array_agg(tenant_id), array_agg(shipment_id)) from chunk"
+            )
             conn.execute(
                 "delete from ended as e using chunk as c"
                 " where e.tenant_id = c.tenant_id and e.shipment_id = c.shipment_id"

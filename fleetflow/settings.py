@@ -84,6 +84,7 @@ class Settings:
     sftp_key: Secret | None = None
     sftp_known_hosts: str | None = None
     partners_dir: Path = PROJECT_ROOT / "ingestion" / "partners" / "declared"
+    decoder_manifest: Path = PROJECT_ROOT / "ingestion" / "telemetry" / "decoders" / "fleet.yaml"
     environment: Mapping[str, str] = field(repr=False, default_factory=dict)
     alerts: AlertSettings = field(default_factory=AlertSettings)
 
@@ -181,6 +182,7 @@ def load_settings(home: Path | None = None, env: Mapping[str, str] | None = None
         sftp_key=Secret(values["FLEETFLOW_SFTP_KEY"]) if values.get("FLEETFLOW_SFTP_KEY") else None,
         sftp_known_hosts=values.get("FLEETFLOW_SFTP_KNOWN_HOSTS") or None,
         partners_dir=Path(reader.text("PARTNERS_DIR", str(Settings.partners_dir))).expanduser(),
+        decoder_manifest=Path(reader.text("DECODER_MANIFEST", str(Settings.decoder_manifest))).expanduser(),
         environment=values,
         alerts=_alerts(reader),
     )

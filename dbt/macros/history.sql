@@ -1,5 +1,5 @@
 {% macro get_incremental_history_sql(arg_dict) -%}
-    {#- Writes the judged events, and what the shipments' events come to, in one transaction. Where a shipment goes on, its
+    {#- Writes the judged events, what the audit has to add, and what the shipments' events come to, in one transaction. Where a shipment goes on, its
         rows are new and in the order of the key's index; only those of late shipments can be there already, and are
         few, so each is looked up by the key instead of joining the whole history. -#}
     {%- set target = arg_dict['target_relation'] -%}
@@ -25,6 +25,7 @@
     set {% for column in others %}{{ column }} = excluded.{{ column }}{{ ', ' if not loop.last }}{% endfor %}
     where (stored.{{ others | join(', stored.') }}) is distinct from (excluded.{{ others | join(', excluded.') }});
     {%- endif %}
+    {{ audit_statuses(made) }};
     {{ fold_lives(made) }}
 {%- endmacro %}
 
@@ -37,6 +38,8 @@
     ] -%}
     merge into {{ source('store', 'int_shipment_life') }} as stored
     using (
+        select f.*, a.entry as audit_entries, a.hash as audit_hash
+        from (
         select
             h.tenant_id,
             h.shipment_id,
@@ -57,6 +60,8 @@
             max(h.occurred_at) as last_event_at
         from {{ judged }} as h
         group by h.tenant_id, h.shipment_id
+        ) as f
+        left join audit_added as a on f.tenant_id = a.tenant_id and f.shipment_id = a.shipment_id and a.is_head
     ) as made
     on stored.tenant_id = made.tenant_id and stored.shipment_id = made.shipment_id
     when matched and made.first_position > 1 then update set
@@ -73,10 +78,16 @@
         illegal_transitions = made.illegal_transitions + stored.illegal_transitions,
         events = made.events + stored.events,
         first_event_at = least(made.first_event_at, stored.first_event_at),
-        last_event_at = greatest(made.last_event_at, stored.last_event_at)
-    when matched and {{ differ(columns) }}
-        then update set {% for column in columns %}{{ column }} = made.{{ column }}{{ ', ' if not loop.last }}{% endfor %}
+        last_event_at = greatest(made.last_event_at, stored.last_event_at),
+        audit_entries = coalesce(made.audit_entries, stored.audit_entries),
+        audit_hash = coalesce(made.audit_hash, stored.audit_hash)
+    when matched and (made.audit_entries is not null or {{ differ(columns) }}) then update set
+        {% for column in columns %}{{ column }} = made.{{ column }}, {% endfor %}
+        audit_entries = coalesce(made.audit_entries, stored.audit_entries),
+        audit_hash = coalesce(made.audit_hash, stored.audit_hash)
     when not matched
-        then insert (tenant_id, shipment_id, {{ columns | join(', ') }})
-        values (made.tenant_id, made.shipment_id, made.{{ columns | join(', made.') }})
+        then insert (tenant_id, shipment_id, {{ columns | join(', ') }}, audit_entries, audit_hash)
+        values (
+            made.tenant_id, made.shipment_id, made.{{ columns | join(', made.') }}, coalesce(made.audit_entries, 0), made.audit_hash
+        )
 {%- endmacro %}

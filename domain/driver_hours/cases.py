@@ -3,13 +3,16 @@
 A case names its `rule`; the others are not reported. `activities` are `[letter, minutes]` or `[letter, minutes,
 flag, ...]`, one after the other from `start_offset_min`. The answer has the shape and the fields of the case's
 `expect`. What data alone cannot prove is kept apart, under `needs_evidence`, and only where there is some.
+
+Instead of such rows `activities` may be objects with the fields of the driver_activity feed, in any order and to the
+second: `activity`, `started_at`, `ended_at` (none while it goes on), `crew`, `origin`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from domain.driver_hours import us
@@ -26,14 +29,17 @@ from domain.driver_hours.model import (
     week_of,
     week_start,
 )
+from domain.driver_hours.recorded import Report, activities, sift
 from domain.driver_hours.weekly_rest import WeeklyRests
 
 Answer = dict[str, Any]
+Named = TypeVar("Named")
 _LETTERS = {
     "D": Kind.DRIVING, "W": Kind.OTHER_WORK, "A": Kind.AVAILABILITY, "R": Kind.REST, "U": Kind.UNKNOWN,
 }  # fmt: skip
 _LETTER_OF = {kind: letter for letter, kind in _LETTERS.items()}
 _LETTERS["?"] = Kind.UNKNOWN
+_NAMES = _LETTERS | {kind.value: kind for kind in Kind} | {"break": Kind.REST, "break/rest": Kind.REST}
 _FLAGS: dict[str, dict[str, Any]] = {
     "single": {"crew": False},
     "crew": {"crew": True},
@@ -44,6 +50,7 @@ _FLAGS: dict[str, dict[str, Any]] = {
 }
 _DUTIES = {"D": us.Duty.DRIVING, "ON": us.Duty.ON, "OFF": us.Duty.OFF, "SB": us.Duty.BERTH}
 _CYCLES = {"60/7": us.SIXTY_IN_SEVEN, "70/8": us.SEVENTY_IN_EIGHT}
+_DUTY_NAMES = _DUTIES | {duty.value: duty for duty in us.Duty}
 _DAILY_RESTS = (Rule.DAILY_REST, Rule.DAILY_REST_MULTI_MANNING)
 # What each rule of a case reports, and what it asks evidence for.
 _FAMILIES: dict[str, tuple[tuple[Rule, ...], tuple[Rule, ...]]] = {
@@ -148,10 +155,9 @@ def _weekly_rest_set(case: Mapping[str, Any]) -> Answer:
 
 
 def _minutes(case: Mapping[str, Any]) -> Answer:
-    runs = []
+    runs: list[tuple[Kind, int]] = []
     for place, run in enumerate(_list(case, "seconds_rle")):
-        letter, seconds = _pair(run, f"seconds_rle[{place}]", _LETTERS)
-        runs.append((_LETTERS[letter], seconds))
+        runs.append(_pair(run, f"seconds_rle[{place}]", _NAMES))
     return {"findings": [_LETTER_OF[kind] for kind in whole_minutes(runs)]}
 
 
@@ -160,12 +166,15 @@ def _us_property(case: Mapping[str, Any]) -> Answer:
     cycle = case.get("cycle", "70/8")
     if not isinstance(cycle, str) or cycle not in _CYCLES:
         raise CaseError(f"`cycle` {_shown(cycle)} is not one of {', '.join(_CYCLES)}")
+    adverse = case.get("adverse_conditions", False)
+    if not isinstance(adverse, bool):
+        raise CaseError(f"`adverse_conditions` {_shown(adverse)} is neither true nor false")
     statuses, now = [], origin
     for place, row in enumerate(_list(case, "activities")):
-        letter, minutes = _pair(row, f"activities[{place}]", _DUTIES)
-        statuses.append(us.Status(now, now + minutes, _DUTIES[letter]))
+        duty, minutes = _pair(row, f"activities[{place}]", _DUTY_NAMES)
+        statuses.append(us.Status(now, now + minutes, duty))
         now += minutes
-    found = us.evaluate_us(statuses, _CYCLES[cycle], _zone(case))
+    found = us.evaluate_us(statuses, _CYCLES[cycle], _zone(case), adverse=adverse)
     return {
         "findings": [
             {"type": finding.rule, "at": finding.at - origin, "over_min": finding.excess} for finding in found
@@ -175,18 +184,51 @@ def _us_property(case: Mapping[str, Any]) -> Answer:
 
 def _activities(case: Mapping[str, Any], origin: Minute) -> list[Activity]:
     now = origin + _whole(case, "start_offset_min", -_LONGEST, _LONGEST, 0)
-    activities = []
-    for place, row in enumerate(_list(case, "activities")):
+    rows = _list(case, "activities")
+    if rows and all(isinstance(row, dict) for row in rows):
+        return activities(
+            sift(_report(row, f"activities[{place}]") for place, row in enumerate(rows)).reports
+        )
+    found = []
+    for place, row in enumerate(rows):
         name = f"activities[{place}]"
-        letter, minutes = _pair(row, name, _LETTERS, flags=True)
+        kind, minutes = _pair(row, name, _NAMES, flags=True)
         flags: dict[str, Any] = {}
         for flag in row[2:]:
             if not isinstance(flag, str) or flag not in _FLAGS:
                 raise CaseError(f"`{name}` has the flag {_shown(flag)}: not one of {', '.join(_FLAGS)}")
             flags |= _FLAGS[flag]
-        activities.append(Activity(now, now + minutes, _LETTERS[letter], **flags))
+        found.append(Activity(now, now + minutes, kind, **flags))
         now += minutes
-    return activities
+    return found
+
+
+def _report(row: Mapping[str, Any], name: str) -> Report:
+    """Read an activity with the fields of the driver_activity feed."""
+    start = _second(row, "started_at", name)
+    end = None if row.get("ended_at") is None else _second(row, "ended_at", name)
+    recorded = (
+        max(start, end or start) if row.get("recorded_at") is None else _second(row, "recorded_at", name)
+    )
+    kind, origin = row.get("activity"), row.get("origin", "tachograph")
+    if not isinstance(kind, str) or kind not in _NAMES:
+        raise CaseError(f"`{name}` has the activity {_shown(kind)}: not one of {', '.join(Kind)}")
+    if not isinstance(origin, str) or origin not in tuple(Origin):
+        raise CaseError(f"`{name}` has the origin {_shown(origin)}: not one of {', '.join(Origin)}")
+    if row.get("crew", "single") not in ("single", "crew", None):
+        raise CaseError(f"`{name}` has the crew {_shown(row['crew'])}: not one of single, crew")
+    return Report(start, end, _NAMES[kind], row.get("crew") == "crew", Origin(origin), recorded, name, None)
+
+
+def _second(row: Mapping[str, Any], field: str, name: str) -> int:
+    value = row.get(field)
+    try:
+        moment = datetime.fromisoformat(value if isinstance(value, str) else "")
+        if moment.tzinfo is not None:
+            return int(moment.timestamp() // 1)
+    except (ValueError, OverflowError):
+        pass
+    raise CaseError(f"`{name}.{field}` {_shown(value)} is no time with a zone, as 2026-01-05T00:00:00Z")
 
 
 def _weekly_rests(case: Mapping[str, Any]) -> list[tuple[int, int]]:
@@ -204,15 +246,16 @@ def _weekly_rests(case: Mapping[str, Any]) -> list[tuple[int, int]]:
     return rests
 
 
-def _pair(row: Any, name: str, letters: Mapping[str, Any], flags: bool = False) -> tuple[str, int]:
+def _pair(row: Any, name: str, names: Mapping[str, Named], flags: bool = False) -> tuple[Named, int]:
     if not isinstance(row, list) or len(row) < 2 or (len(row) > 2 and not flags):
         raise CaseError(f"`{name}` is not [letter, length]")
-    letter, length = row[0], row[1]
-    if not isinstance(letter, str) or letter not in letters:
-        raise CaseError(f"`{name}` has the activity {_shown(letter)}: not one of {', '.join(letters)}")
+    word, length = row[0], row[1]
+    known = names.get(word, names.get(word.lower())) if isinstance(word, str) else None
+    if known is None:
+        raise CaseError(f"`{name}` has the activity {_shown(word)}: not one of {', '.join(names)}")
     if not isinstance(length, int) or isinstance(length, bool) or not 0 <= length <= _LONGEST:
         raise CaseError(f"`{name}` has the length {_shown(length)}: not a whole number from 0 on")
-    return letter, length
+    return known, length
 
 
 def _list(case: Mapping[str, Any], name: str) -> list[Any]:

@@ -101,6 +101,18 @@ class Days:
         limit = limits.EXTENDED_DAILY_DRIVING if left else limits.DAILY_DRIVING
         return limit.minutes, left
 
+    def next_rest(self) -> tuple[Minute | None, int]:
+        """Return the latest start of the next daily rest, None while no period runs, and the least it must be."""
+        reduced, regular = _RESTED, limits.REGULAR_DAILY_REST.minutes
+        none_left = self.reductions >= limits.REDUCTIONS_BETWEEN_WEEKLY_RESTS
+        if self.start is None:
+            return None, regular if none_left else reduced
+        _, window_end = self.window()
+        first_part = limits.FIRST_PART_OF_DAILY_REST
+        has_first_part = any(end - start >= first_part for start, end in self.rests(window_end))
+        least = regular if none_left and not has_first_part else reduced
+        return window_end - least, least
+
     def _extensions_left(self, start: Minute) -> int:
         used = self.extensions if self.extensions_week == week_of(start) else 0
         return max(0, limits.EXTENSIONS_OF_WEEK - used)

@@ -34,6 +34,7 @@ from domain.driver_hours.model import (
     moment_of,
 )
 from domain.driver_hours.timeline import Tidied, gap, join, stretch_of, tidy
+from domain.driver_hours.warned import Warned, early_warnings
 from domain.driver_hours.weekly_rest import Spacing, WeeklyRests
 
 _TRACKERS = ("breaks", "days", "driving", "spacing", "weekly_rests")
@@ -45,10 +46,14 @@ class OutOfOrder(ValueError):
 
 
 class Outcome(NamedTuple):
-    """What became definite: findings in the order they did, and daily periods that ended."""
+    """What became definite: findings in the order they did, and daily periods that ended.
+
+    Early warnings that were given while driving are looked for where there is a list for them.
+    """
 
     findings: list[Finding]
     days: list[DriverDay]
+    warnings: list[Warned] | None = None
 
 
 class Evaluation(NamedTuple):
@@ -137,6 +142,10 @@ class State:
     def _judge(self, stretch: Stretch, outcome: Outcome) -> None:
         """Hand a stretch to the rules for which it can change something."""
         start, end, kind, crew, _, proven, _ = stretch
+        if outcome.warnings is not None and kind is DRIVING:
+            outcome.warnings.extend(
+                early_warnings(stretch, self.breaks, self.days, self.driving, self.spacing)
+            )
         findings, rest = outcome.findings, end - start if kind is REST else 0
         if rest or kind is DRIVING or crew or proven < end - start:
             self.breaks.take(stretch, findings)

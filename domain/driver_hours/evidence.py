@@ -14,6 +14,7 @@ from domain.driver_hours.model import REST, Finding, Rule, Stretch
 
 # Why an infringement is not proven.
 INFERRED = "activity is inferred in part: it may have been rest"
+_IN_PART = "inferred in part"
 # What a rest may count as: part of a break, break, part of a daily rest, daily rests, weekly rests.
 _STEPS = (
     limits.FIRST_PART_OF_BREAK, limits.SECOND_PART_OF_BREAK, limits.FULL_BREAK, limits.FIRST_PART_OF_DAILY_REST,
@@ -36,3 +37,8 @@ def unproven_rest(stretch: Stretch, found: list[Finding]) -> None:
                 reason="unrecorded or inferred time counts as rest here: needs a manual entry or attestation",
             )
         )  # fmt: skip
+
+
+def is_inferred(finding: Finding) -> bool:
+    """Say whether a violation rests on activities that are only inferred."""
+    return finding.needs_evidence and _IN_PART in finding.reason

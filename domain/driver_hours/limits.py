@@ -127,6 +127,7 @@ US_BREAK = 30
 US_RESTART = 34 * _HOUR
 US_SPLIT_SHORT = 2 * _HOUR
 US_SPLIT_BERTH = 7 * _HOUR
+US_ADVERSE = 2 * _HOUR
 
 
 class UsLimit(NamedTuple):

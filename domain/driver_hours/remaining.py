@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from domain.driver_hours import limits
-from domain.driver_hours.day import Days
 from domain.driver_hours.engine import State
-from domain.driver_hours.model import DRIVING, Minute, Rule
+from domain.driver_hours.model import Minute, Rule
+from domain.driver_hours.standing import Standing, standing
 
 LEVELS = (80, 90, 100)
 
@@ -54,59 +54,45 @@ def remaining(state: State, now: Minute) -> Remaining:
     Raises:
         ValueError: `now` lies before the end of the state's last activity.
     """
-    at = state.at(now)
-    days, last_end = at.days, at.spacing.last_end
-    daily, extensions_left = days.daily_limit(now)
-    rest_by, rest_minutes = _next_rest(days)
-    gauges = _gauges(at, now, daily, rest_by)
+    return remaining_of(standing(state, now))
+
+
+def remaining_of(at: Standing) -> Remaining:
+    """Return what may still be done at the time of a standing."""
+    gauges = _gauges(at)
     left = [max(0, limit - used) for _, used, limit in gauges]
-    is_driving = state.last is not None and state.last.kind is DRIVING
+    rest_end = at.weekly_rest_end
     return Remaining(
-        now=now,
+        now=at.at,
         driving=min(left),
         until_break=left[0],
-        break_minutes=limits.SECOND_PART_OF_BREAK if at.breaks.has_first_part else limits.FULL_BREAK,
+        break_minutes=at.break_minutes,
         today=left[1],
         this_week=left[2],
         this_fortnight=left[3],
-        rest_by=rest_by,
-        rest_minutes=rest_minutes,
-        weekly_rest_by=None if last_end is None else last_end + limits.WEEKLY_REST_SPACING.minutes,
-        extensions_left=extensions_left,
-        reductions_left=max(0, limits.REDUCTIONS_BETWEEN_WEEKLY_RESTS - days.reductions),
-        warnings=tuple(warnings(gauges)) if is_driving else (),
+        rest_by=at.rest_by,
+        rest_minutes=at.rest_minutes,
+        weekly_rest_by=None if rest_end is None else rest_end + limits.WEEKLY_REST_SPACING.minutes,
+        extensions_left=at.extensions_left,
+        reductions_left=at.reductions_left,
+        warnings=tuple(warnings(gauges)) if at.is_driving else (),
     )
 
 
-def _gauges(at: State, now: Minute, daily: int, rest_by: Minute | None) -> list[tuple[Rule, int, int]]:
+def _gauges(at: Standing) -> list[tuple[Rule, int, int]]:
     """Return (rule, used, limit): the four limits of driving, then the deadlines that run."""
-    week, fortnight = at.driving.used(now)
     gauges = [
-        (Rule.BREAK, at.breaks.stint, limits.UNINTERRUPTED_DRIVING.minutes),
-        (Rule.DAILY_DRIVING, at.days.driving(), daily),
-        (Rule.WEEKLY_DRIVING, week, limits.WEEKLY_DRIVING.minutes),
-        (Rule.FORTNIGHTLY_DRIVING, fortnight, limits.FORTNIGHTLY_DRIVING.minutes),
+        (Rule.BREAK, at.stint, limits.UNINTERRUPTED_DRIVING.minutes),
+        (Rule.DAILY_DRIVING, at.day_driving, at.day_limit),
+        (Rule.WEEKLY_DRIVING, at.week, limits.WEEKLY_DRIVING.minutes),
+        (Rule.FORTNIGHTLY_DRIVING, at.fortnight, limits.FORTNIGHTLY_DRIVING.minutes),
     ]
-    start, last_end = at.days.start, at.spacing.last_end
-    if rest_by is not None and start is not None:
-        gauges.append((Rule.DAILY_REST, now - start, rest_by - start))
-    if last_end is not None:
-        gauges.append((Rule.WEEKLY_REST_SPACING, now - last_end, limits.WEEKLY_REST_SPACING.minutes))
+    if at.rest_by is not None and at.day_start is not None:
+        gauges.append((Rule.DAILY_REST, at.at - at.day_start, at.rest_by - at.day_start))
+    if at.weekly_rest_end is not None:
+        used = at.at - at.weekly_rest_end
+        gauges.append((Rule.WEEKLY_REST_SPACING, used, limits.WEEKLY_REST_SPACING.minutes))
     return gauges
-
-
-def _next_rest(days: Days) -> tuple[Minute | None, int]:
-    """Return the latest start of the next daily rest and the least it must be."""
-    reduced, regular = limits.REDUCED_DAILY_REST.minutes, limits.REGULAR_DAILY_REST.minutes
-    none_left = days.reductions >= limits.REDUCTIONS_BETWEEN_WEEKLY_RESTS
-    if days.start is None:
-        return None, regular if none_left else reduced
-    _, window_end = days.window()
-    has_first_part = any(
-        end - start >= limits.FIRST_PART_OF_DAILY_REST for start, end in days.rests(window_end)
-    )
-    least = regular if none_left and not has_first_part else reduced
-    return window_end - least, least
 
 
 def warnings(gauges: list[tuple[Rule, int, int]]) -> list[EarlyWarning]:

@@ -15,7 +15,8 @@ shift begins with the first duty after 10 consecutive hours off duty or in the s
 
 Each finding has all driving beyond its limit, from the minute it begins: one a shift for DRIVE_11 and SHIFT_14
 (one a run of clocks where a split moves them), one between two interruptions for BREAK_30, one a restart for
-the cycle. Not covered: adverse conditions, short haul, the 16-hour exception, passenger carriers.
+the cycle. Adverse driving conditions (395.1(b)(1)) add up to 2 h to the 11 h and to the 14 h of every shift; that they
+were is told, never found. Not covered: short haul, the 16-hour exception, passenger carriers.
 """
 
 from __future__ import annotations
@@ -88,14 +89,22 @@ class Clock(NamedTuple):
 
 
 def evaluate_us(
-    statuses: Iterable[Status], cycle: Cycle = SEVENTY_IN_EIGHT, zone: tzinfo = UTC
+    statuses: Iterable[Status],
+    cycle: Cycle = SEVENTY_IN_EIGHT,
+    zone: tzinfo = UTC,
+    *,
+    adverse: bool = False,
 ) -> list[Finding]:
-    """Evaluate one driver's statuses, in order and without overlap; a gap is off duty. Findings by time."""
+    """Evaluate one driver's statuses, in order and without overlap; a gap is off duty. Findings by time.
+
+    `adverse`: unforeseen adverse conditions are claimed for all of it.
+    """
     line = joined(statuses)
     found: list[Finding] = []
+    more = limits.US_ADVERSE if adverse else 0
     for shift in shifts(line):
         for clock in clocks(shift):
-            found += _judge_clock(shift, clock)
+            found += _judge_clock(shift, clock, more)
     found += _judge_breaks(line)
     found += _judge_cycle(line, cycle, zone)
     return by_time(found)
@@ -175,17 +184,18 @@ def _window_end(start: Minute, excluded: list[Rest]) -> Minute:
     return end
 
 
-def _judge_clock(shift: list[Status], clock: Clock) -> list[Finding]:
-    """Judge the driving of a clock's time against its 11 and 14 hours."""
-    eleven, fourteen = _Excess(Rule.DRIVE_11, limits.US_DRIVING), _Excess(Rule.SHIFT_14, limits.US_WINDOW)
+def _judge_clock(shift: list[Status], clock: Clock, more: int) -> list[Finding]:
+    """Judge the driving of a clock's time against its 11 and 14 hours, and `more` minutes."""
+    driving, window_end = limits.US_DRIVING + more, clock.window_end + more
+    eleven, fourteen = _Excess(Rule.DRIVE_11, driving), _Excess(Rule.SHIFT_14, limits.US_WINDOW + more)
     driven = 0
     for s in shift:
         start = max(s.start, clock.start)
         if s.duty is not Duty.DRIVING or s.end <= start or start >= clock.end:
             continue
-        over = max(start, s.end - max(0, driven + s.end - start - limits.US_DRIVING))
+        over = max(start, s.end - max(0, driven + s.end - start - driving))
         eleven.add(max(over, clock.begin), s.end)
-        fourteen.add(max(start, clock.window_end, clock.begin), s.end)
+        fourteen.add(max(start, window_end, clock.begin), s.end)
         driven += s.end - start
     return [*eleven.findings(clock.start), *fourteen.findings(clock.start)]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 
@@ -56,7 +56,8 @@ class Report:
     """The active codes of one ECU (its source address) at one time, with their occurrence counts, and the lit lamps.
 
     `codes` may be empty: all clear. `listing` tells an ECU's lists apart (dm1, service_03): one says nothing of the
-    other's codes. Reports of one list at one time count as one with all of their codes.
+    other's codes. Reports of one list at one time count as one with all of their codes. One that was repeated unchanged
+    up to `until` may be given once, with how many `times` in all.
     """
 
     vehicle_id: str
@@ -65,6 +66,16 @@ class Report:
     codes: tuple[tuple[Code, int | None], ...] = ()
     lamps: frozenset[Lamp] = frozenset()
     listing: str = "dm1"
+    until: datetime | None = None
+    times: int = 1
+
+    def ends(self) -> Iterator[Report]:
+        """Yield the first and the last of the repeated reports, the first standing for all but the last."""
+        if self.until is None or self.until <= self.at:
+            yield replace(self, until=None)
+        else:
+            yield replace(self, until=None, times=max(1, self.times - 1))
+            yield replace(self, at=self.until, until=None, times=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +171,7 @@ class _Sighting:
     at: datetime
     severity: tuple[Severity, str] | None
     occurrences: int | None
+    reports: int
 
 
 _Lists = tuple[str, int, str]
@@ -175,7 +187,7 @@ def find_spells(
         ValueError: no rule matches a code; a table ends with one that matches any.
     """
     by_ecu: dict[_Lists, dict[datetime, list[Report]]] = defaultdict(lambda: defaultdict(list))
-    for report in reports:
+    for report in itertools.chain.from_iterable(one.ends() for one in reports):
         if report.at <= now:
             by_ecu[report.vehicle_id, report.ecu, report.listing][report.at].append(report)
     return [spell for lists in sorted(by_ecu) for spell in _spells_of(lists, by_ecu[lists], now, rules)]
@@ -195,7 +207,8 @@ def _spells_of(
         for at in times:
             codes, lamps = merged[at]
             severity = judge_severity(code, lamps, rules) if code in codes else None
-            sightings.append(_Sighting(at, severity, codes.get(code)))
+            times_listed = max(one.times for one in instants[at])
+            sightings.append(_Sighting(at, severity, codes.get(code), times_listed))
         for recurrence, group in enumerate(_groups(sightings)):
             yield _spell(lists, code, group, recurrence, is_silent)
 
@@ -260,7 +273,7 @@ def _spell(lists: _Lists, code: Code, group: Sequence[_Sighting], recurrence: in
         state=open_state if closed_at is None else SpellState.CLOSED,
         severity=severity,
         rule=rule,
-        reports=len(seen),
+        reports=sum(one.reports for one in seen),
         interruptions=gaps,
         recurrence=recurrence,
         occurrences=max((one.occurrences for one in seen if one.occurrences is not None), default=None),

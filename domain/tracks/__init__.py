@@ -26,7 +26,7 @@ from domain.tracks.fixes import Fixes, make_fixes, thin
 from domain.tracks.legs import Kind
 from domain.tracks.rules import CleaningRules, Rule, TripRules
 from domain.tracks.segments import Days, Parts, Segments, make_days, make_segments
-from domain.tracks.tracker import State, Step, Tracker
+from domain.tracks.tracker import State, Step, Tracker, Verdicts
 from domain.tracks.visits import (
     Crossing,
     Events,
@@ -59,6 +59,7 @@ __all__ = [
     "Track",
     "Tracker",
     "TripRules",
+    "Verdicts",
     "VisitRules",
     "VisitTracker",
     "Visits",

@@ -17,7 +17,7 @@ from domain.tracks.fixes import Fixes, order
 from domain.tracks.legs import Carry, make_legs
 from domain.tracks.rules import CleaningRules, Rule, TripRules
 from domain.tracks.segments import Parts, make_parts, resolve
-from domain.tracks.table import Ints, Table, starts_of
+from domain.tracks.table import Flags, Ints, Table, starts_of
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,22 @@ class State:
 
 
 @dataclass(frozen=True)
+class Verdicts(Table):
+    """What became of fixes: the `Rule` of each, `KEPT` among them."""
+
+    vehicle: Ints
+    fixed_at_us: Ints
+    rule: Ints
+
+
+@dataclass(frozen=True)
 class Step:
-    """What one batch settled: final parts and trusted fixes, each handed out once, and the state to go on with."""
+    """What one batch settled: final parts, trusted fixes and verdicts, each handed out once; and the state after it."""
 
     state: State
     parts: Parts
     track: Track
+    verdicts: Verdicts
 
 
 @dataclass(frozen=True)
@@ -80,11 +90,11 @@ class Tracker:
         waiting = Fixes.concat([state.waiting, fixes.take(rule == Rule.KEPT)])
         settled = self._settle_times(state.settled, waiting, closing)
         due = waiting.fixed_at_us <= _until(settled, waiting.vehicle)
-        removed = count_rules(rule[rule != Rule.KEPT])
-        state = replace(
-            state, settled=settled, waiting=waiting.take(~due), counts=_added(state.counts, removed)
-        )
-        return self._settle(state, waiting.take(due), closing)
+        removed = _verdicts(fixes, rule, rule != Rule.KEPT)
+        counts = _added(state.counts, count_rules(removed.rule))
+        state = replace(state, settled=settled, waiting=waiting.take(~due), counts=counts)
+        step = self._settle(state, waiting.take(due), closing)
+        return replace(step, verdicts=Verdicts.concat([removed, step.verdicts]))
 
     def view(self, state: State) -> Parts:
         """Return the open parts as they stand, with everything that waits; each later batch may replace all of them."""
@@ -121,7 +131,7 @@ class Tracker:
             parts=resolved.open,
             counts=_added(state.counts, count_rules(judged.rule[decided])),
         )
-        return Step(state, resolved.final, judged.track)
+        return Step(state, resolved.final, judged.track, _verdicts(rows, judged.rule, decided))
 
 
 def _until(settled: Settled, vehicle: Ints) -> Ints:
@@ -130,6 +140,10 @@ def _until(settled: Settled, vehicle: Ints) -> Ints:
         return np.full(len(vehicle), -LAST_US)
     at = np.minimum(np.searchsorted(settled.vehicle, vehicle), len(settled) - 1)
     return np.where(settled.vehicle[at] == vehicle, settled.until_us[at], -LAST_US)
+
+
+def _verdicts(fixes: Fixes, rule: Ints, known: Flags) -> Verdicts:
+    return Verdicts(fixes.vehicle[known], fixes.fixed_at_us[known], rule[known])
 
 
 def _added(counts: dict[str, int], more: dict[str, int]) -> dict[str, int]:

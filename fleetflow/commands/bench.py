@@ -163,6 +163,21 @@ def tracks(
 
 
 @group.command()
+def trips(
+    fixes: Annotated[
+        int, typer.Option(min=10_000, help="Position fixes of the measured hour, at 1x.")
+    ] = 500_000,
+    factors: Annotated[str, typer.Option(help="Multiples of it, one run each.")] = "1,2,4",
+    as_json: AsJson = False,
+) -> None:
+    """Fixes a second from landing to trips, stops, visits and days in the warehouse, against COPY and bare numpy."""
+    from fleetflow.bench.trips import run_bench
+
+    with _postgres() as settings:
+        _print(run_bench(settings, fixes, [int(factor) for factor in factors.split(",")]), as_json)
+
+
+@group.command()
 def maintenance(
     vehicles: Annotated[int, typer.Option(min=10, help="Vehicles of the fleet.")] = 2_000,
     sites: Annotated[int, typer.Option(min=2, help="Workshops.")] = 20,

@@ -34,13 +34,18 @@ def driver_hours() -> None:
 
 @group.command()
 def evaluate(
-    file: Annotated[Path, typer.Argument(help="A JSON list of cases, or `-` for standard input.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A JSON list of cases, bare or as `cases` or `vectors`, or a case a line; `-` is standard input."
+        ),
+    ],
     rules: Annotated[Rules, typer.Option(help="EU 561/2006, or US FMCSA property-carrying.")] = Rules.EU,
 ) -> None:
     """Evaluate each case by the rule it names; print one JSON line a case.
 
     A case that is not of the shape gives a line on stderr and no answer; the others are evaluated all the same, and
-    the exit status is 2.
+    the exit status is 2, as it is for a file without cases. Otherwise it is 0, whatever was found.
     """
     from domain.driver_hours.cases import CaseError, evaluate_case
 
@@ -66,11 +71,29 @@ def _cases(file: Path) -> list[Any]:
 
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
-        cases = json.loads(text)
     except OSError as fault:
         raise UserError(f"{file} cannot be read: {fault.strerror}") from None
-    except (UnicodeDecodeError, RecursionError, ValueError) as fault:
+    except UnicodeDecodeError as fault:
         raise UserError(f"{file} is no JSON: {fault}") from None
+    return _parse(file, text)
+
+
+def _parse(file: Path, text: str) -> list[Any]:
+    """Read a list of cases, an object that holds one as `cases` or `vectors`, one case, or a case a line."""
+    from fleetflow.faults import UserError
+
+    try:
+        cases = json.loads(text)
+    except (RecursionError, ValueError) as fault:
+        lines = [line for line in text.splitlines() if line.strip()]
+        try:
+            cases = [json.loads(line) for line in lines]
+        except (RecursionError, ValueError):
+            cases = None
+        if not cases:
+            raise UserError(f"{file} is no JSON: {fault}") from None
+    if isinstance(cases, dict):
+        cases = cases.get("cases", cases.get("vectors", [cases] if "rule" in cases else cases))
     if not isinstance(cases, list):
         raise UserError(f"{file} is no list of cases, but {type(cases).__name__}")
     return cases

@@ -54,6 +54,12 @@ def simulate(
     order_changes: Annotated[
         float, typer.Option(help="order rows changed per second at most; 0: none")
     ] = 100.0,
+    telemetry_vehicles: Annotated[
+        int, typer.Option(help="vehicles with CAN frames, tachographs and planted events, besides the rate")
+    ] = 0,
+    telemetry_days: Annotated[
+        int, typer.Option(help="past days of their positions and frames, 2 or more; activities: 35 days")
+    ] = 4,
     out: Annotated[Path | None, typer.Option(help="write NDJSON files here instead of streaming")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the truth as JSON only")] = False,
 ) -> None:
@@ -77,6 +83,8 @@ def simulate(
             mix=_mix(mix),
             faults=Faults(duplicates, out_of_order, late, invalid, missing_driver, illegal),
             order_changes_per_s=order_changes,
+            telemetry_vehicles=telemetry_vehicles,
+            telemetry_days=telemetry_days,
         )
         if out is not None:
             truth = _to_files(plan, out, as_json)
@@ -115,11 +123,18 @@ def _to_files(plan: SimulationPlan, out: Path, quiet: bool) -> Truth:
     with (
         FileSink(out, "gps_location") as gps,
         FileSink(out, "unknown") as status,
+        FileSink(out, "unknown_telemetry") as telemetry,
         _Display(plan, quiet) as display,
     ):
         clock = PlannedClock(plan.start_ms)
         return run_simulation(
-            plan, None, Streams(gps, status), out, display.show, clock=clock, stop=_stop_on_signal()
+            plan,
+            None,
+            Streams(gps, status, telemetry),
+            out,
+            display.show,
+            clock=clock,
+            stop=_stop_on_signal(),
         )
 
 
@@ -138,8 +153,9 @@ def _to_streams(plan: SimulationPlan, quiet: bool, *, keep_history: bool) -> Tru
         spool = settings.home / SPOOL
         gps = stack.enter_context(Producer(kinesis, settings.gps_stream, spool))
         status = stack.enter_context(Producer(kinesis, settings.status_stream, spool))
+        telemetry = stack.enter_context(Producer(kinesis, settings.telemetry_stream, spool))
         display = stack.enter_context(_Display(plan, quiet))
-        streams, stop = Streams(gps, status), _stop_on_signal()
+        streams, stop = Streams(gps, status, telemetry), _stop_on_signal()
         return run_simulation(plan, orders, streams, settings.home, display.show, stop=stop)
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetflow.demo import batch
+from fleetflow.demo.measure import measure
+from fleetflow.demo.recall import Score
 from fleetflow.faults import UserError
 from fleetflow.freshness import Percentiles, landing_freshness, marts_freshness
 from fleetflow.local import stack
@@ -31,7 +33,10 @@ if TYPE_CHECKING:
     from quality.reconcile import FeedReconciliation
 
 CDC, MICROBATCH = "load__orders__cdc", "transform__shipments__microbatch"
+VEHICLES = "transform__vehicles__hourly"
 MARK = "demo-home"
+# A shard takes 1 MB/s: the vehicles' past is some 45 MB of frames.
+SHARDS = stack.Shards(telemetry=4)
 LAKE = "maintain__lake__hourly"
 UPKEEP = ("maintain__retention__daily",)
 CLOSING_DAGS = ("check__feeds__nightly", "check__marts__nightly", "report__sla__morning")
@@ -46,6 +51,8 @@ class DemoPlan:
     history_days: int = 8
     history_shipments: int = 600
     open_shipments: int = 2500
+    telemetry_vehicles: int = 24
+    telemetry_days: int = 3
     seed: int = 7
     tenant: str = "acme"
 
@@ -83,6 +90,7 @@ class Outcome:
     report: Path | None
     report_uri: str | None
     docs: Path
+    recall: Sequence[tuple[str, Score]]
     faults: Sequence[str]
 
 
@@ -107,7 +115,7 @@ class Demo:
         empty_home(self.home)
         try:
             self._tell("stack", "starting Postgres, the AWS stand-in, Airflow and a landing worker")
-            settings = stack.up(self.home, stack.PARTS, say=lambda line: self._tell("stack", line))
+            settings = stack.up(self.home, stack.PARTS, SHARDS, say=lambda line: self._tell("stack", line))
             api = AirflowApi(self.home, load(self.home).ports["airflow"])
             plan, fleet = self._fleet()
             facts, truth = self._drop_files(fleet)
@@ -129,6 +137,7 @@ class Demo:
             start=datetime.now(UTC), seed=self.plan.seed, tenant=self.plan.tenant, rate=self.plan.rate,
             seconds=self.plan.seconds, history_days=self.plan.history_days,
             history_shipments=self.plan.history_shipments, shipments=self.plan.open_shipments,
+            telemetry_vehicles=self.plan.telemetry_vehicles, telemetry_days=self.plan.telemetry_days,
             faults=USUAL_FAULTS,
         )  # fmt: skip
         return plan, build_fleet(plan)
@@ -165,10 +174,11 @@ class Demo:
             connect(settings.orders_dsn.reveal(), autocommit=True) as orders,
             Producer(kinesis, settings.gps_stream, self.home / "spool") as gps,
             Producer(kinesis, settings.status_stream, self.home / "spool") as status,
+            Producer(kinesis, settings.telemetry_stream, self.home / "spool") as telemetry,
         ):
             self._tell("stream", "filling the order database")
             fill(orders, fleet)
-            streams = Streams(gps, status)
+            streams = Streams(gps, status, telemetry)
             truth = run_simulation(plan, orders, streams, self.home, self._show_stream, fleet=fleet)
         return truth.sent
 
@@ -199,6 +209,7 @@ class Demo:
             while (left := _number(conn, pending)) and time.monotonic() < deadline:
                 self._tell("transform", f"{left} batches wait for the micro-batch")
                 self._run_dag(api, MICROBATCH)
+        self._transform_vehicles(settings, api)
         self._run_dag(api, LAKE)
         self._tell("reconcile", "counting every arm, hour by hour")
         batch.reconcile_this_hour(settings)
@@ -208,11 +219,24 @@ class Demo:
         for run in upkeep:
             api.wait(run, 60)
 
+    def _transform_vehicles(self, settings: Settings, api: AirflowApi) -> None:
+        """Follow the vehicles and drivers as well: what came by stream and by file."""
+        pending = "select count(*) from ops.pending_batch where pipeline = 'vehicles'"
+        with connect(settings.dsn("ops"), autocommit=True) as conn:
+            if left := _number(conn, pending):
+                self._tell("vehicles", f"{left} batches wait")
+                self._run_dag(api, VEHICLES, step="vehicles", timeout_s=300)
+
     def _run_dag(
-        self, api: AirflowApi, dag_id: str, conf: dict[str, object] | None = None, step: str = "airflow"
+        self,
+        api: AirflowApi,
+        dag_id: str,
+        conf: dict[str, object] | None = None,
+        step: str = "airflow",
+        timeout_s: float = 120,
     ) -> None:
         self._tell(step, f"{dag_id}: running")
-        run = api.wait(api.trigger(dag_id, conf), 120)
+        run = api.wait(api.trigger(dag_id, conf), timeout_s)
         self._tell(step, f"{dag_id}: {run.state}")
 
     def _outcome(self, settings: Settings, api: AirflowApi, truth: PartnerTruth) -> Outcome:
@@ -243,6 +267,7 @@ class Demo:
                 report=newest_report(self.home),
                 report_uri=_report_uri(settings),
                 docs=self.home / "data_docs" / "nightly" / "index.html",
+                recall=measure(settings, settings.sent_dir) if self.plan.telemetry_vehicles else [],
                 faults=[],
             )
             faults = _faults(outcome, pending, blocking)
@@ -299,7 +324,15 @@ def _faults(outcome: Outcome, pending: int, blocking: int) -> list[str]:
     succeeded = {run.dag_id for run in outcome.runs if run.state == "success"}
     faults += [
         f"DAG {dag_id} never succeeded"
-        for dag_id in (CDC, MICROBATCH, LAKE, *map(batch.partner_dag, batch.PARTNERS), *UPKEEP, *CLOSING_DAGS)
+        for dag_id in (
+            CDC,
+            MICROBATCH,
+            VEHICLES,
+            LAKE,
+            *map(batch.partner_dag, batch.PARTNERS),
+            *UPKEEP,
+            *CLOSING_DAGS,
+        )
         if dag_id not in succeeded
     ]
     faults += [

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from fleetflow.demo.batch import FileLine
 from fleetflow.demo.job import Outcome, SlaLine
+from fleetflow.demo.recall import Score
 from fleetflow.freshness import Percentiles
 
 
@@ -70,6 +71,8 @@ def summarise(outcome: Outcome, console: Console) -> None:
     console.print(_files(outcome.files))
     console.print(_freshness(outcome))
     console.print(_sla(outcome))
+    if outcome.recall:
+        console.print(recall_table(outcome.recall))
     states = Counter((run.dag_id, run.state) for run in outcome.runs)
     runs = ", ".join(f"{dag} {count} x {state}" for (dag, state), count in sorted(states.items()))
     for name, value in (
@@ -160,6 +163,27 @@ def _sla(outcome: Outcome) -> Table:
     for line in outcome.sla:
         table.add_row(line.dimension, line.member, *_cells(line))
     return table
+
+
+def recall_table(scores: Sequence[tuple[str, Score]]) -> Table:
+    """Lay out what was found of what was planted, kind by kind."""
+    table = Table(title="Planted and found", title_justify="left", pad_edge=False)
+    for name in ("subject", "kind"):
+        table.add_column(name, no_wrap=True)
+    for name in ("found", "wrong", "missed", "precision", "recall"):
+        table.add_column(name, justify="right")
+    for subject, score in scores:
+        table.add_row(subject, score.kind, *_score_cells(score))
+    problems = dict.fromkeys(f"{subject}: {score.problem}" for subject, score in scores if score.problem)
+    table.caption, table.caption_justify = "\n".join(problems) or None, "left"
+    return table
+
+
+def _score_cells(score: Score) -> list[str]:
+    if score.problem:
+        return ["not built", *["-"] * 4]
+    shares = ["n/a" if s is None else f"{s:.1%}" for s in (score.precision, score.recall)]
+    return [f"{n:,}" for n in (score.found, score.wrong, score.missed)] + shares
 
 
 def _cells(line: SlaLine) -> list[str]:

@@ -14,6 +14,7 @@ from fleetflow.simulator.network import Clock, Network, build_network
 from fleetflow.simulator.plan import ASSIGNMENT, SHIPMENT, SimulationPlan, seeded
 from fleetflow.simulator.shipments import Bookings, Shipment
 from fleetflow.simulator.status import Scribe, StatusStream
+from fleetflow.simulator.vehicle_life.life import Lives, build_lives
 from fleetflow.simulator.wire import Event, EventIds, Wire
 
 
@@ -31,6 +32,7 @@ class Fleet:
     shipments: list[Shipment]
     tag: str
     scribe: Scribe
+    lives: Lives
 
     @property
     def open_shipments(self) -> list[Shipment]:
@@ -46,7 +48,10 @@ class Fleet:
     def gps(self) -> GpsStream:
         """The live gps stream."""
         plan, rng = self.plan, seeded(self.plan.fingerprint(), "gps")
-        return GpsStream(self.network, self.crew, self.clock, rng, self.wire.ids, plan.faults, plan.start_ms)
+        return GpsStream(
+            self.network, self.crew, self.clock, rng, self.wire.ids, plan.faults, plan.start_ms,
+            self.lives.vehicle_numbers,
+        )  # fmt: skip
 
     def status(self) -> StatusStream:
         """The live status stream."""
@@ -84,4 +89,5 @@ def _build(plan: SimulationPlan) -> Fleet:
         [d.driver_id for d in crew.drivers],
     )
     scribe = Scribe(dispatcher, wire, seeded(fingerprint, "scribe"), plan.faults)
-    return Fleet(plan, network, crew, clock, dispatcher, bookings, wire, shipments, tag, scribe)
+    lives = build_lives(plan, network, crew)
+    return Fleet(plan, network, crew, clock, dispatcher, bookings, wire, shipments, tag, scribe, lives)

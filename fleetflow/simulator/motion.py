@@ -91,14 +91,17 @@ class GpsStream:
         ids: EventIds,
         faults: Faults,
         begin_ms: int,
+        without: frozenset[int] = frozenset(),
     ) -> None:
-        """Put every vehicle on the map: under way if a driver is on shift, else parked at home."""
+        """Put every vehicle, but those `without`, on the map: under way if a driver is on shift, else parked."""
         self._network, self._crew, self._clock, self._rng, self._ids = network, crew, clock, rng, ids
         self._spoiler = Spoiler()
         self._begin_ms = begin_ms
         self._invalid_below = faults.invalid
         self._odd_below = faults.invalid + faults.late
-        self.movers = [self._place(vehicle, begin_ms) for vehicle in crew.vehicles]
+        self.movers = [
+            self._place(vehicle, begin_ms) for vehicle in crew.vehicles if vehicle.number not in without
+        ]
         self._roster_ms = begin_ms
         self._moving: list[Mover] = []
         self._parked: list[Mover] = []

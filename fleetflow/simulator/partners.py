@@ -24,7 +24,10 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 from fleetflow.simulator.fleet import Fleet
+from fleetflow.simulator.geo import Point
 from fleetflow.simulator.plan import seeded
+from fleetflow.simulator.vehicle_life.services import Visit
+from fleetflow.simulator.vehicle_life.tank import Purchase
 
 BERLIN, WARSAW = ZoneInfo("Europe/Berlin"), ZoneInfo("Europe/Warsaw")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,6 +36,8 @@ _PRODUCTS = ("Diesel", "Diesel", "Diesel", "B7", "HVO100", "AdBlue")
 _CENTS = {"Diesel": 164, "B7": 166, "HVO100": 189, "AdBlue": 79}
 _STATIONS = ("DE-HH-01", "DE-B-14", "DE-M-03", "AT-W-02", '"Autohof ""Süd""; Spur 2"')
 _JOBS = ("PM  ", "INSP", "REP ", "TIRE", "BRK ", "OIL ")
+_JOB_OF = {"maintenance": "PM", "inspection": "INSP", "oil": "OIL", "brakes": "BRK", "tyres": "TIRE"}
+KM_PER_MILE = 1.609344
 _CARDS_HEADER = (
     "Beleg-Nr;Kundennummer;Fahrzeug;Fahrer;Datum;Uhrzeit;Produkt;Menge (l);Betrag brutto;Währung;USt-Satz;"
     "Tankstelle;Land;Kilometerstand"
@@ -52,12 +57,17 @@ class Scan:
 
 @dataclass(frozen=True)
 class FleetFacts:
-    """What partners know of a fleet at a moment: its vehicles, each with a driver or none, and shipments to scan."""
+    """What partners know of a fleet at a moment: its vehicles, each with a driver or none, and shipments to scan.
+
+    `purchases` and `visits` are of the vehicles that live a whole life; what else is billed is drawn for `vehicles`.
+    """
 
     tenant: str
     at: datetime
     vehicles: Sequence[tuple[str, str | None]]
     scans: Sequence[Scan]
+    purchases: Sequence[Purchase] = ()
+    visits: Sequence[Visit] = ()
 
 
 @dataclass(frozen=True)
@@ -129,8 +139,10 @@ def facts_of(fleet: Fleet) -> FleetFacts:
     vehicles = [
         (vehicle.vehicle_id, drivers[vehicle.drivers[0]].driver_id if vehicle.drivers else None)
         for vehicle in fleet.crew.vehicles
+        if vehicle.number not in fleet.lives.vehicle_numbers
     ]
-    return FleetFacts(fleet.plan.tenant, fleet.plan.start, vehicles, list(_scans(fleet)))
+    scans, lives = list(_scans(fleet)), fleet.lives
+    return FleetFacts(fleet.plan.tenant, fleet.plan.start, vehicles, scans, lives.purchases, lives.visits)
 
 
 def _scans(fleet: Fleet) -> Iterator[Scan]:
@@ -167,7 +179,9 @@ def plan_files(facts: FleetFacts, seed: int) -> list[Upload]:
     """Return what the partners send, without sending it; the same facts and seed give the same."""
     return [
         *_cards(facts, seeded("nordcard", seed)),
+        *_fleet_cards(facts),
         *_jobs(facts, seeded("torque", seed)),
+        *_fleet_jobs(facts, seeded("torque", "fleet", seed)),
         *_status(facts, seed),
     ]
 
@@ -234,6 +248,29 @@ def _purchase(facts: FleetFacts, rng: Random, day: datetime, number: str) -> dic
     return dict(zip(_CARDS_HEADER.split(";"), values, strict=True))
 
 
+def _fleet_cards(facts: FleetFacts) -> Iterator[Upload]:
+    """The purchases of vehicles that live a whole life, with the stations' places."""
+    if not facts.purchases:
+        return
+    lines = []
+    for number, bought in enumerate(facts.purchases, 1):
+        at = (EPOCH + timedelta(seconds=bought.at_s)).astimezone(BERLIN)
+        station = f"{bought.country}-{_station_number(bought.place):04}"
+        values = (
+            f"NF-{facts.at:%y%m%d}-{number:05}", "77", bought.vehicle_id, bought.driver_id or "-", f"{at:%d.%m.%Y}",
+            f"{at:%H:%M}", bought.product, _german(bought.litres),
+            _german(bought.litres * _CENTS[bought.product] / 100), "EUR", "19", station, bought.country,
+            f"{bought.odometer_km:,.0f}".replace(",", "."), *(f"{axis:.6f}".replace(".", ",") for axis in bought.place),
+        )  # fmt: skip
+        lines.append(dict(zip((*_CARDS_HEADER.split(";"), "Breite", "Länge"), values, strict=True)))
+    yield _card_file(f"tankdaten_fuhrpark_{facts.at:%Y%m%d}.csv", 1, lines, invalid=0)
+
+
+def _station_number(place: Point) -> int:
+    """A number of four digits for a place, the same in every run."""
+    return (round(place.lat * 1_000) * 7 + round(place.lon * 1_000)) % 10_000
+
+
 def _card_file(
     name: str,
     wave: int,
@@ -280,6 +317,26 @@ def _job(facts: FleetFacts, rng: Random, week: object, number: int) -> str:
         f"J{week:%y%m%d}{number:03}{vehicle:<12}{rng.choice(_JOBS)}{opened:%Y%m%d}{closed:%Y%m%d}{miles}{hours}"
         f"{rng.uniform(80, 4_000):10.2f}{rng.choice(('CHI01 ', 'DAL02 ', 'NYC07 '))}{remark}"
     )
+
+
+def _fleet_jobs(facts: FleetFacts, rng: Random) -> Iterator[Upload]:
+    """The visits of vehicles that live a whole life."""
+    if not facts.visits:
+        return
+    week = facts.at.date() - timedelta(days=facts.at.weekday() + 3)
+    lines = []
+    for number, visit in enumerate(facts.visits, 1):
+        closed = (EPOCH + timedelta(seconds=visit.done_s)).date()
+        opened = closed - timedelta(days=rng.randrange(2))
+        lines.append(
+            f"F{week:%y%m%d}{number:03}{visit.vehicle_id:<12}{_JOB_OF[visit.service]:<4}{opened:%Y%m%d}{closed:%Y%m%d}"
+            f"{visit.odometer_km / KM_PER_MILE:9.1f}{visit.engine_h:8.1f}{rng.uniform(80, 4_000):10.2f}CHI01 Done"
+        )
+    name = f"jobs_{week:%Y%m%d}_c.txt"
+    content = "\n".join([f"TORQUE SERVICE EXTRACT {week:%F}", *lines, ""]).encode("cp1252")
+    digest = hashlib.sha256(content).hexdigest()
+    sent = SentFile("torque", SERVICE, name, 1, len(lines), 0)
+    yield Upload(sent, content, {f"{name}.sha256": f"{digest}  {name}\n".encode()})
 
 
 # --- swiftline: a partner carrier

@@ -16,8 +16,11 @@ from datetime import UTC, datetime
 GPS = "gps_location"
 SHIPMENT = "shipment_event"
 ASSIGNMENT = "driver_assignment_event"
+CAN = "can_frame"
+ACTIVITY = "driver_activity"
 UNKNOWN = "unknown"
 STREAM_FEEDS = (GPS, SHIPMENT, ASSIGNMENT)
+TELEMETRY_FEEDS = (CAN, ACTIVITY)
 DEFAULT_TENANT = "acme"
 DEFAULT_MIX: Mapping[str, float] = {GPS: 0.65, SHIPMENT: 0.30, ASSIGNMENT: 0.05}
 MAX_RATE = 50_000.0
@@ -68,6 +71,9 @@ class SimulationPlan:
         history_days: days before `start` whose due shipments and events are made, and sent first.
         history_shipments: shipments due per past day.
         order_changes_per_s: at most so many order-database rows changed per second; 0 leaves the rows alone.
+        telemetry_vehicles: vehicles that live a whole life, with CAN frames and tachographs, besides the live events.
+        telemetry_days: days before `start` of which their positions and frames are sent, 2 at least.
+        activity_days: days before `start` of which their drivers' activities are sent, 35 at least.
     """
 
     start: datetime
@@ -84,6 +90,9 @@ class SimulationPlan:
     mix: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_MIX))
     faults: Faults = field(default_factory=Faults)
     order_changes_per_s: float = 100.0
+    telemetry_vehicles: int = 0
+    telemetry_days: int = 4
+    activity_days: int = 35
 
     def __post_init__(self) -> None:
         """Raise PlanError for the first parameter that is not usable."""
@@ -102,9 +111,15 @@ class SimulationPlan:
             "history_days",
             "history_shipments",
             "order_changes_per_s",
+            "telemetry_vehicles",
         ):
             if getattr(self, name) < 0:
                 raise PlanError(f"{name} is not negative, got {getattr(self, name)}")
+        if self.telemetry_days < 2 or self.activity_days < 35:
+            raise PlanError(
+                "telemetry_days is at least 2, activity_days at least 35 (two-week rules want whole weeks), got"
+                f" {self.telemetry_days} and {self.activity_days}"
+            )
         unknown = set(self.mix) - set(STREAM_FEEDS)
         if unknown or not self.mix or min(self.mix.values()) < 0 or sum(self.mix.values()) <= 0:
             raise PlanError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,16 +21,19 @@ from fleetflow.simulator.memory import without_collections
 from fleetflow.simulator.motion import GpsStream
 from fleetflow.simulator.orders import fill
 from fleetflow.simulator.pacing import Clock, Pacer, WallClock
-from fleetflow.simulator.plan import GPS, SimulationPlan, seeded
+from fleetflow.simulator.plan import GPS, PlanError, SimulationPlan, seeded
 from fleetflow.simulator.repeats import Repeater
-from fleetflow.simulator.sinks import Streams
+from fleetflow.simulator.sinks import NOWHERE, Streams
 from fleetflow.simulator.status import StatusStream
 from fleetflow.simulator.truth import Tally, Truth
+from fleetflow.simulator.vehicle_life.truth import facts, write_facts
 from fleetflow.simulator.wire import PLAIN, Event
 
 TRUTH_EVERY_S = 3.0
 PROGRESS_EVERY_S = 0.25
 HISTORY_CHUNK = 2_000
+# Vehicles with a whole life report some lines a second: they are asked so often, not at every slice.
+LIVES_EVERY_MS = 500
 
 
 class DeliveryError(RuntimeError):
@@ -39,7 +42,7 @@ class DeliveryError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is; phases are fleet, orders, history, live, flush."""
+    """How far a run is; phases are fleet, orders, history, vehicles, live, flush."""
 
     phase: str
     sent: int
@@ -76,14 +79,23 @@ class _Run:
             self._written = now
             self.truth.write(self.sent_dir)
 
-    def send(self, gps: list[Event], status: list[Event]) -> None:
-        for events, sink in ((gps, self.streams.gps), (status, self.streams.status)):
+    def send(self, gps: list[Event], status: list[Event], telemetry: Sequence[Event] = ()) -> None:
+        streams = self.streams
+        for events, sink in ((gps, streams.gps), (status, streams.status), (telemetry, streams.telemetry)):
+            if not events:
+                continue
             send = sink.send
             for _, key, line, _ in events:
                 send(key, line)
             self._count(events)
 
-    def _count(self, events: list[Event]) -> None:
+    def write_facts(self, until_ms: int) -> None:
+        """Write what is true of the vehicles with a whole life, if there are any."""
+        if self.sent_dir and self.fleet.lives.vehicles:
+            content = facts(self.fleet.lives, self.truth.run, until_ms, complete=self.truth.complete)
+            write_facts(self.sent_dir, content)
+
+    def _count(self, events: Sequence[Event]) -> None:
         """Count what went out, and when."""
         slice_ = Tally()
         count(events, slice_)
@@ -154,7 +166,10 @@ def run_simulation(
 
     Raises:
         DeliveryError: the streams did not empty in time.
+        PlanError: the plan has telemetry vehicles and nothing takes their telemetry.
     """
+    if plan.telemetry_vehicles and streams.telemetry is NOWHERE:
+        raise PlanError("telemetry_vehicles wants a stream for telemetry")
     clock = clock or WallClock()
     on_progress(Progress("fleet", 0, 1))
     made_here = fleet is None
@@ -171,12 +186,14 @@ def run_simulation(
         with without_collections(), ExitStack() as stack:
             gps, status = fleet.gps(), fleet.status()
             _send_history(run)
+            _send_lives(run)
             if orders is not None and fleet.plan.order_changes_per_s:
                 changes = stack.enter_context(OrderChanges(orders, fleet, fleet.plan.order_changes_per_s))
                 fleet.dispatcher.journal = changes
-            _send_live(run, clock, gps, status)
+            until_ms = _send_live(run, clock, gps, status)
         run.flush(flush_timeout_s)
         truth.complete = True
+        run.write_facts(until_ms)
     finally:
         truth.finished_at = datetime.now(UTC)
         if sent_dir:
@@ -203,12 +220,25 @@ def _send_history(run: _Run) -> None:
     run.truth.history_sent = run.truth.sent
 
 
-def _send_live(run: _Run, clock: Clock, gps: GpsStream, status: StatusStream) -> None:
+def _send_lives(run: _Run) -> None:
+    """Send the past of the vehicles with a whole life."""
+    lives, before = run.fleet.lives, run.truth.sent
+    total = lives.history_entries
+    for positions, telemetry in lives.history():
+        run.send(positions, [], telemetry)
+        run.report("vehicles", run.truth.sent - before, max(total, run.truth.sent - before + 1))
+    run.truth.history_sent = run.truth.sent
+    run.write_facts(run.fleet.plan.start_ms)
+
+
+def _send_live(run: _Run, clock: Clock, gps: GpsStream, status: StatusStream) -> int:
+    """Send the live part; return the simulated moment up to which it came."""
     plan, truth = run.fleet.plan, run.truth
     began, begin_ms, sent = clock.elapsed_s(), max(clock.now_ms(), plan.start_ms), 0
     repeater = Repeater(plan.faults.duplicates, seeded(plan.fingerprint(), "repeats"))
     pacer = Pacer(plan.rate, clock)
     gps_due, gps_share = 0.0, plan.share(GPS)
+    now_ms = told_ms = plan.start_ms
     while sent < plan.total and not run.stop.is_set():
         slots = min(pacer.slice_events, plan.total - sent)
         now_ms = begin_ms + round(pacer.wait() * 1000)
@@ -219,11 +249,21 @@ def _send_live(run: _Run, clock: Clock, gps: GpsStream, status: StatusStream) ->
         fixes = gps.fill(gps_slots, now_ms, recorded_ms)
         steps = status.fill(slots - gps_slots, now_ms, recorded_ms)
         run.send(repeater.mix(0, fixes, now_ms), repeater.mix(1, steps, now_ms))
+        if now_ms - told_ms >= LIVES_EVERY_MS:
+            told_ms = now_ms
+            _send_lives_now(run, now_ms, recorded_ms)
         sent += slots
         truth.live_seconds = clock.elapsed_s() - began
         run.report("live", sent, plan.total, sent / truth.live_seconds if truth.live_seconds else 0.0)
     run.send(repeater.rest(0), repeater.rest(1))
+    _send_lives_now(run, now_ms, clock.now_ms())
     truth.live_seconds = clock.elapsed_s() - began
+    return now_ms
+
+
+def _send_lives_now(run: _Run, now_ms: int, recorded_ms: int) -> None:
+    positions, telemetry = run.fleet.lives.live(now_ms, recorded_ms)
+    run.send(positions, [], telemetry)
 
 
 def _rate(sent: int, began: float) -> float:

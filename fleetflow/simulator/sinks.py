@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Protocol
 
-from fleetflow.simulator.plan import STREAM_FEEDS
+from fleetflow.simulator.plan import STREAM_FEEDS, TELEMETRY_FEEDS
 
 FEED_TAG = re.compile(rb'"feed"\s*:\s*"([a-z_]{1,64})"')
 
@@ -22,13 +22,6 @@ class LineSink(Protocol):
         """Push out what waits; False if some of it still waits then."""
 
 
-class Streams(NamedTuple):
-    """The two streams of a fleet."""
-
-    gps: LineSink
-    status: LineSink
-
-
 class FileSink:
     """Writes `<directory>/<feed>.ndjson`; lines whose feed cannot be read go to `<fallback>.ndjson`."""
 
@@ -41,7 +34,7 @@ class FileSink:
         """Append the line to its feed's file."""
         tag = FEED_TAG.search(line)
         feed = tag[1].decode() if tag else self._fallback
-        name = feed if feed in STREAM_FEEDS else self._fallback
+        name = feed if feed in (*STREAM_FEEDS, *TELEMETRY_FEEDS) else self._fallback
         if name not in self._files:
             self._files[name] = (self._directory / f"{name}.ndjson").open("wb")
         self._files[name].write(line + b"\n")
@@ -74,3 +67,11 @@ class _Nowhere:
 
 
 NOWHERE: LineSink = _Nowhere()
+
+
+class Streams(NamedTuple):
+    """The streams of a fleet; `telemetry` is wanted only by plans with telemetry vehicles."""
+
+    gps: LineSink
+    status: LineSink
+    telemetry: LineSink = NOWHERE

@@ -11,20 +11,40 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from fleetflow.simulator.plan import ASSIGNMENT, GPS, SHIPMENT, UNKNOWN
+from fleetflow.simulator.plan import ACTIVITY, ASSIGNMENT, CAN, GPS, SHIPMENT, UNKNOWN
 
-EVENT_TIME = {GPS: "fixed_at", SHIPMENT: "occurred_at", ASSIGNMENT: "effective_at"}
-ENTITY = {GPS: "vehicle_id", SHIPMENT: "shipment_id", ASSIGNMENT: "shipment_id"}
+EVENT_TIME = {
+    GPS: "fixed_at",
+    SHIPMENT: "occurred_at",
+    ASSIGNMENT: "effective_at",
+    CAN: "captured_at",
+    ACTIVITY: "started_at",
+}
+ENTITY = {
+    GPS: "vehicle_id",
+    SHIPMENT: "shipment_id",
+    ASSIGNMENT: "shipment_id",
+    CAN: "vehicle_id",
+    ACTIVITY: "driver_id",
+}
 REQUIRED = {
     GPS: ("vehicle_id", "fixed_at", "lat"),
     SHIPMENT: ("shipment_id", "status", "occurred_at"),
     ASSIGNMENT: ("driver_id", "action", "effective_at"),
+    CAN: ("vehicle_id", "captured_at", "payload"),
+    ACTIVITY: ("driver_id", "activity", "started_at"),
 }
-CHOICE = {SHIPMENT: ("status", "teleported"), ASSIGNMENT: ("action", "borrowed")}
+CHOICE = {
+    SHIPMENT: ("status", "teleported"),
+    ASSIGNMENT: ("action", "borrowed"),
+    ACTIVITY: ("activity", "napping"),
+}
 NUMBER = {
     GPS: ("speed_kmh", 612.5, "fast"),
     SHIPMENT: ("sequence", -1, "first"),
     ASSIGNMENT: ("sequence", -7, "2nd"),
+    CAN: ("arbitration_id", 1 << 29, "0x7E8"),
+    ACTIVITY: ("slot", 3, "left"),
 }
 YEAR_1999_MS = 915_148_800_000
 YEAR_2100_MS = 4_102_444_800_000
@@ -105,16 +125,21 @@ ELSEWHERE = {
     GPS: {"unknown_value", "position_incomplete"},
     ASSIGNMENT: {"position_incomplete"},
     SHIPMENT: set[str](),
+    CAN: {"unknown_value", "position_incomplete"},
+    ACTIVITY: {"position_incomplete"},
 }
 
 
 class Spoiler:
-    """Chooses the rule used least so far among those that the feed can break."""
+    """Chooses the rule used least so far among those that the feed can break.
 
-    def __init__(self) -> None:
+    Spoilt lines may keep nothing of their own but a number: `first`, an even one, keeps several spoilers' lines apart.
+    """
+
+    def __init__(self, first: int = 0) -> None:
         self._used: Counter[str] = Counter()
         self._rules = {feed: [rule for rule in RULES if rule not in ELSEWHERE[feed]] for feed in ELSEWHERE}
-        self._count = 0
+        self._count = first
 
     def spoil(self, feed: str, line: bytes) -> tuple[str, str, bytes]:
         """Spoil a line that nobody sends otherwise; return the feed it counts under, the rule, the line."""

@@ -12,7 +12,12 @@ from uuid import UUID
 from fleetflow import transform
 from fleetflow.runtime import Connection, connect
 from fleetflow.settings import Settings
+from fleetflow.vehicles.driver_hours.step import fold_driver_hours
+from fleetflow.vehicles.fuel.step import fold_fuel
+from fleetflow.vehicles.maintenance.step import keep_maintenance
+from fleetflow.vehicles.telemetry.step import decode_telemetry
 from fleetflow.vehicles.touched import forget_touched
+from fleetflow.vehicles.tracks.step import fold_tracks
 
 PIPELINE = "vehicles"
 ROW_LIMIT = 4_000_000
@@ -38,7 +43,13 @@ class Step(NamedTuple):
 
 
 # In this order: later steps read what earlier ones wrote.
-STEPS: tuple[Step, ...] = ()
+STEPS: tuple[Step, ...] = (
+    Step("telemetry", decode_telemetry),
+    Step("tracks", fold_tracks),
+    Step("driver_hours", fold_driver_hours),
+    Step("fuel", fold_fuel),
+    Step("maintenance", keep_maintenance),
+)
 
 
 def fold(settings: Settings, run: transform.Run, tell: Tell = lambda _: None) -> dict[str, dict[str, int]]:

@@ -59,10 +59,18 @@ def count_rows(lake: Lake, feed: str, from_at: datetime, to_at: datetime) -> int
 
 
 def scan_rows(
-    lake: Lake, feed: str, from_at: datetime, to_at: datetime, *, columns: Sequence[str] | None = None
+    lake: Lake,
+    feed: str,
+    from_at: datetime,
+    to_at: datetime,
+    *,
+    columns: Sequence[str] | None = None,
+    where: pc.Expression | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows with `from_at <= event time < to_at` by the snapshot that is newest at the first one.
 
+    `where`: only rows that it holds for; row groups whose statistics rule it out are not read, so that a condition on
+    the entity, by which files are sorted, leaves most of them out.
     File after file in the order of days; within a file by entity and time, in no order between files. Every batch has
     the table's schema: a column that is younger than a file is null.
     """
@@ -71,6 +79,7 @@ def scan_rows(
         return
     files = data_files(table, event_time(lake, feed), from_at, to_at)
     wanted = _between(event_time(lake, feed), from_at, to_at)
+    wanted = wanted if where is None else wanted & where
     names = None if columns is None else list(columns)
     for file in sorted(files, key=lambda file: (file.partition[0], file.file_path)):
         whole = dataset(lake, table, [file])

@@ -63,7 +63,8 @@ class Decoded:
     """What became of a batch. Tables: `SIGNALS`, `TROUBLE_CODES`, `COUNTS`, `OPEN_TRANSFERS`, `LOST_TRANSFERS`.
 
     `raw` has the columns that came in, of frames that could not be decoded, and `reason` (`Outcome`, in lower case).
-    `open` belongs to the next batch of the same vehicles.
+    `open` belongs to the next batch of the same vehicles. `outcomes` has each frame's `Outcome`, in the order of the
+    rows that came in.
     """
 
     signals: pa.Table
@@ -72,6 +73,7 @@ class Decoded:
     raw: pa.Table
     open: pa.Table
     lost: pa.Table
+    outcomes: Outcomes
 
 
 def decode_frames(
@@ -248,6 +250,7 @@ class _Work:
             raw=self._raw(),
             open=self.transfers.table(),
             lost=lost_table(self.transfers.lost),
+            outcomes=self.outcomes,
         )
 
     def _counts(self) -> pa.Table:

@@ -37,14 +37,30 @@ class UnknownModel(LookupError):
 
 
 @dataclass(frozen=True)
+class Refused:
+    """A decoder that cannot be used, and every reason why."""
+
+    decoder: Decoder
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """All decoders, and the version of the whole."""
+    """All decoders, the version of the whole, and its hash, which holds those of the databases.
+
+    `refused`: decoders with faults, where the manifest was read leniently. Vehicles that one of them is for are
+    decoded by nothing at all: half of a bus would look like the whole of it.
+    """
 
     version: int
     decoders: tuple[Decoder, ...]
+    sha256: str = ""
+    refused: tuple[Refused, ...] = ()
 
     def bus(self, model: str | None, year: int, channel: str) -> Bus:
         """Return what applies to a channel of a vehicle; a bus without decoders where nothing does."""
+        if model is not None and any(one.decoder.covers(model, year, channel) for one in self.refused):
+            return Bus(())
         return Bus(
             tuple(one for one in self.decoders if model is not None and one.covers(model, year, channel))
         )
@@ -75,8 +91,22 @@ def read_manifest(path: Path = SHIPPED) -> Manifest:
     Raises:
         ManifestError: it is no YAML mapping, has faults, or a database has: all of them are named.
     """
+    return _read(path, lenient=False)
+
+
+def read_usable(path: Path = SHIPPED) -> Manifest:
+    """Read a manifest as `read_manifest` does, but leave out decoders with faults of their own: see `Manifest.refused`.
+
+    Raises:
+        ManifestError: it is no YAML mapping with decoders, or an entry does not even say whose it is.
+    """
+    return _read(path, lenient=True)
+
+
+def _read(path: Path, *, lenient: bool) -> Manifest:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        values = yaml.safe_load(content.decode("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
         raise ManifestError(f"{path.name}: cannot be read as YAML: {' '.join(str(fault).split())}") from None
     faults: list[str] = []
@@ -86,18 +116,43 @@ def read_manifest(path: Path = SHIPPED) -> Manifest:
     if not isinstance(entries, list) or not entries:
         top.fault("decoders", "a list of decoders is wanted")
         entries = []
-    decoders = [_decoder(Section(entry, f"decoders[{i}]", faults), path) for i, entry in enumerate(entries)]
+    read = [_judged(entry, f"decoders[{i}]", path) for i, entry in enumerate(entries)]
     top.close()
-    faults += _collisions(decoders)
+    for decoder, own in read:
+        # A refused decoder stands for the vehicles that it is for: without a name, models and channels for none.
+        if own and not (lenient and decoder.name and decoder.models and decoder.channels):
+            faults += own
+    own_faults: dict[Decoder, list[str]] = {decoder: own for decoder, own in read if own}
+    for pair, words in _collisions([decoder for decoder, _ in read]):
+        if lenient:
+            for decoder in pair:
+                own_faults.setdefault(decoder, []).append(words)
+        else:
+            faults.append(words)
     if faults:
         raise ManifestError("\n".join(f"{path.name}: {fault}" for fault in faults))
-    return Manifest(version, tuple(decoders))
+    return Manifest(
+        version,
+        tuple(decoder for decoder, _ in read if decoder not in own_faults),
+        hashlib.sha256(content).hexdigest(),
+        tuple(Refused(decoder, tuple(dict.fromkeys(own))) for decoder, own in own_faults.items()),
+    )
 
 
-def _collisions(decoders: Sequence[Decoder]) -> list[str]:
+def _judged(entry: object, place: str, path: Path) -> tuple[Decoder, list[str]]:
+    faults: list[str] = []
+    return _decoder(Section(entry, place, faults), path), faults
+
+
+def _collisions(decoders: Sequence[Decoder]) -> list[tuple[tuple[Decoder, ...], str]]:
+    """Return what more than one decoder claims, with the decoders that do."""
     labels = [one.label for one in decoders]
-    twice = [f"{label} is there twice" for label in sorted(set(labels)) if labels.count(label) > 1]
-    return twice + [fault for pair in combinations(decoders, 2) for fault in conflicts(*pair)]
+    twice = [
+        (tuple(one for one in decoders if one.label == label), f"{label} is there twice")
+        for label in sorted(set(labels))
+        if labels.count(label) > 1
+    ]
+    return twice + [(pair, fault) for pair in combinations(decoders, 2) for fault in conflicts(*pair)]
 
 
 def _decoder(entry: Section, path: Path) -> Decoder:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 MINUTE = timedelta(minutes=1)
+# Beside a run's counts may stand what is true of its vehicles, which is none of reconciliation's.
+NOT_COUNTS = ".vehicles.json"
 
 
 @dataclass
@@ -38,7 +40,7 @@ def read_sent(directory: Path) -> dict[str, Sent]:
         ValueError: a file is not a truth file.
     """
     found: dict[str, Sent] = {}
-    for path in sorted(directory.glob("*.json")):
+    for path in _truth_files(directory):
         try:
             truth = json.loads(path.read_text())
             for name, facts in truth["feeds"].items():
@@ -46,6 +48,10 @@ def read_sent(directory: Path) -> dict[str, Sent]:
         except (json.JSONDecodeError, KeyError, TypeError) as fault:
             raise ValueError(f"{path} is not a sender's truth: {fault!r}") from fault
     return found
+
+
+def _truth_files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.glob("*.json") if not path.name.endswith(NOT_COUNTS))
 
 
 def _add(total: Sent, facts: Mapping[str, Any], *, complete: bool) -> None:
@@ -80,7 +86,7 @@ def read_sent_windows(directory: Path) -> list[SentWindow]:
         ValueError: a file is not a truth file.
     """
     found: list[SentWindow] = []
-    for path in sorted(directory.glob("*.json")):
+    for path in _truth_files(directory):
         try:
             found += _windows(json.loads(path.read_text()))
         except (json.JSONDecodeError, KeyError, TypeError, ValueError) as fault:

@@ -33,6 +33,7 @@ from serving.report.model import (
     TransformRun,
     VerifiedFeed,
 )
+from serving.report.vehicles.read import Marts, hold_marts, read_marts, read_sections
 
 PIPELINE = "shipments"
 LANES_SHOWN = 8
@@ -50,28 +51,34 @@ def build_report(conn: Connection, tenant: str, as_of: datetime | None = None) -
 
     Raises:
         ValueError: `as_of` has no zone.
-        psycopg.Error: the database refuses, or a mart is missing.
+        psycopg.Error: the database refuses, or a mart of the shipments is missing; one of the vehicle side that is
+            missing makes a section that says so.
     """
     if as_of is not None and as_of.tzinfo is None:
         raise ValueError(f"as_of {as_of.isoformat()} has no zone")
+    marts = read_marts(conn)
     with conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
         for statement in sql.BEGIN:
             cursor.execute(statement)
+        hold_marts(cursor, marts)
         moment, clock = cursor.execute(sql.CLOCK, {"as_of": as_of}).fetchall()[0]
-        return _Reader(cursor, tenant, moment.astimezone(UTC)).report(clock.astimezone(UTC))
+        return _Reader(cursor, tenant, moment.astimezone(UTC), marts).report(clock.astimezone(UTC))
 
 
 class _Reader:
     """Runs the statements with one set of parameters."""
 
-    def __init__(self, cursor: psycopg.Cursor[tuple[Any, ...]], tenant: str, as_of: datetime) -> None:
-        self.cursor = cursor
+    def __init__(
+        self, cursor: psycopg.Cursor[tuple[Any, ...]], tenant: str, as_of: datetime, marts: Marts
+    ) -> None:
+        self.cursor, self.marts = cursor, marts
         report_date = as_of.date() - timedelta(days=1)
         self.values: dict[str, object] = {
             "tenant": tenant,
             "as_of": as_of,
             "since": as_of - timedelta(days=1),
             "report_date": report_date,
+            "today": as_of.date(),
             "from_date": report_date - timedelta(days=HISTORY_DAYS),
             "pipeline": PIPELINE,
         }
@@ -97,6 +104,7 @@ class _Reader:
             risks=Risks(tuple(_risk(row, names) for row in risk_rows), *self.rows(sql.RISK_TOTALS)[0]),
             exceptions=tuple(ExceptionReason(*row) for row in self.rows(sql.EXCEPTIONS)),
             health=self.health(),
+            vehicles=read_sections(self.rows, self.marts, self.report_date, self.as_of.date()),
         )
 
     def site_names(self, lanes: list[str | None]) -> dict[str, str]:

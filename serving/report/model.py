@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from serving.report.vehicles.model import NOTHING_ASKED, VehicleSections
+
 DIMENSIONS = ("region", "carrier", "service_level")
 HISTORY_DAYS = 7
 
@@ -291,6 +293,7 @@ class MorningReport:
     risks: Risks = Risks()
     exceptions: tuple[ExceptionReason, ...] = ()
     health: Health = Health()
+    vehicles: VehicleSections = NOTHING_ASKED
 
     @property
     def headline(self) -> SlaRow:

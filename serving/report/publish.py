@@ -1,8 +1,8 @@
 """Puts a report on disk and into S3. A reader sees the old file or the new one, never half of one.
 
-Writes morning_sla.html, morning_sla.csv and at_risk.csv to `<directory>/<date>/<tenant>/` and to the same
-keys in the bucket. The page goes last, since it points to the others. The same day overwrites; a failure in
-between is mended by a repeat.
+Writes morning_sla.html and, as CSV, what its tables are of (morning_sla, at_risk, utilization, driver_hours, fuel,
+maintenance) to `<directory>/<date>/<tenant>/` and to the same keys in the bucket. The page goes last, since it
+points to the others. The same day overwrites; a failure in between is mended by a repeat.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from urllib.parse import quote
 from serving.report.model import MorningReport
 from serving.report.render import render_html
 from serving.report.sheets import risk_sheet, sla_sheet
+from serving.report.vehicles.sheets import vehicle_sheets
 
 PAGE = "morning_sla.html"
 SLA_SHEET = "morning_sla.csv"
@@ -51,6 +52,7 @@ def publish(report: MorningReport, directory: Path, s3: ObjectStore | None, buck
     contents = {
         SLA_SHEET: sla_sheet(report),
         RISK_SHEET: risk_sheet(report),
+        **vehicle_sheets(report),
         PAGE: render_html(report).encode(),
     }
     folder = directory / place

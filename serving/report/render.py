@@ -17,6 +17,8 @@ import jinja2
 from serving.report import charts, wording
 from serving.report.health import FRESHNESS_LIMIT_S, Level, findings
 from serving.report.model import DIMENSIONS, Health, MorningReport, SlaRow, TransformRun, share
+from serving.report.vehicles.lines import causes_words, fuel_kind, worst_lines
+from serving.report.vehicles.views import sections
 from serving.report.verdict import Standing, judge, look_first, stand
 
 ROWS_SHOWN = 12
@@ -89,6 +91,10 @@ def render_html(report: MorningReport) -> str:
         freshness_line=_freshness_line(report.health, report.as_of),
         freshness_limit=FRESHNESS_LIMIT_S,
         usual=lambda total: _usual(report, total),
+        vehicles=sections(report),
+        worst=worst_lines(report),
+        fuel_kind=fuel_kind,
+        causes_words=causes_words,
     )
 
 
@@ -205,6 +211,9 @@ def _environment() -> jinja2.Environment:
         wording.through_day,
         wording.label,
         wording.opening,
+        wording.decimal,
+        wording.short_day,
+        wording.short_key,
     )
     environment.filters.update({word.__name__: word for word in words})
     environment.globals.update(

@@ -58,7 +58,7 @@ def sla_sheet(report: MorningReport) -> bytes:
     ordered = [
         row for dimension in ("all", "region", "carrier", "service_level") for row in report.of(dimension)
     ]
-    return _write(
+    return write_sheet(
         SLA_COLUMNS,
         (
             (
@@ -86,7 +86,7 @@ def sla_sheet(report: MorningReport) -> bytes:
 
 def risk_sheet(report: MorningReport) -> bytes:
     """Return the shipments at risk, the most urgent first."""
-    return _write(
+    return write_sheet(
         RISK_COLUMNS,
         (
             (
@@ -115,7 +115,8 @@ def neutral(text: str) -> str:
     return f"'{text}" if text.lstrip(" ")[:1] in _FORMULA_STARTS and text.strip(" ") else text
 
 
-def _write(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
+def write_sheet(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
+    """Return a table as CSV; text is made harmless, None is empty."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(columns)
@@ -127,6 +128,8 @@ def _cell(value: Cell) -> str | int:
     match value:
         case None:
             return ""
+        case bool():
+            return str(value).lower()
         case str():
             return neutral(value)
         case float():

@@ -87,6 +87,36 @@ def size(value: float | None) -> str:
     return f"{value:.1f} GiB"
 
 
+def hours(value: float | None) -> str:
+    """Return seconds as whole hours, or with one decimal below 100: "1,204 h"."""
+    if value is None:
+        return NOT_KNOWN
+    return f"{value / 3600:,.1f} h" if abs(value) < 360_000 else f"{value / 3600:,.0f} h"
+
+
+def decimal(value: float | None) -> str:
+    """Return a number with one decimal."""
+    return NOT_KNOWN if value is None else f"{value:,.1f}"
+
+
+def change(value: float | None, usual: float | None) -> str:
+    """Return the difference to what is usual in percent with its sign: "+4%"; "n/a" where either is not known."""
+    if value is None or not usual:
+        return NOT_KNOWN
+    part = round(100 * (value / usual - 1))
+    return f"{'+' if part > 0 else MINUS if part < 0 else '±'}{abs(part):,}%"
+
+
+def short_key(value: str) -> str:
+    """Return the start of a pseudonym, enough to find it by; the whole of it is in the table file."""
+    return value if len(value) <= 12 else f"{value[:12]}…"
+
+
+def short_day(value: date | None) -> str:
+    """Return a day as "19 Nov"."""
+    return NOT_KNOWN if value is None else f"{value.day} {_MONTHS[value.month - 1]}"
+
+
 def day(value: date) -> str:
     """Return a day as "Thu 19 Nov 2026"; English whatever the locale."""
     return f"{weekday(value)} {value.day} {_MONTHS[value.month - 1]} {value.year}"

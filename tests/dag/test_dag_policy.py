@@ -28,6 +28,7 @@ IDS = (
     "maintain__lake__hourly",
     "maintain__partitions__daily",
     "maintain__retention__daily",
+    "plan__maintenance__nightly",
     "report__sla__morning",
     "transform__shipments__microbatch",
     "transform__vehicles__hourly",
@@ -39,7 +40,7 @@ PARTNER_IDS = tuple(f"load__partner_{path.stem}__files" for path in sorted(DECLA
 ALL_IDS = tuple(sorted((*IDS, *PARTNER_IDS)))
 PARSE_LIMIT_S = 0.3
 MAX_LINES = 80
-NAME = re.compile(r"^(load|transform|check|report|maintain)__[a-z0-9_]+__[a-z]+$")
+NAME = re.compile(r"^(load|transform|check|report|maintain|plan)__[a-z0-9_]+__[a-z]+$")
 FILES = sorted((PROJECT_ROOT / "dags").glob("*.py"))
 
 every_dag = pytest.mark.parametrize("dag_id", ALL_IDS)

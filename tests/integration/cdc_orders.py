@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 from psycopg import sql
 
 from fleetflow import migrations
@@ -189,9 +189,9 @@ class Cluster:
                 admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(str(name))))
 
 
-@pytest.fixture(scope="session")
-def cdc_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    home = tmp_path_factory.mktemp("cdc")
+@contextmanager
+def running_cluster(home: Path) -> Iterator[Cluster]:
+    """Start a cluster with its template databases, and end it."""
     place = choose_place(home)
     port = pick_port(None, None, "FLEETFLOW_PORT_POSTGRES")
     postgres.start(place, port, PASSWORD)
@@ -202,21 +202,3 @@ def cdc_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     finally:
         postgres.stop(place)
         shutil.rmtree(place.base)
-
-
-@pytest.fixture
-def make_pair(cdc_cluster: Cluster) -> Iterator[Callable[[], Pair]]:
-    pairs: list[Pair] = []
-
-    def make() -> Pair:
-        pairs.append(cdc_cluster.make_pair())
-        return pairs[-1]
-
-    yield make
-    for pair in pairs:
-        cdc_cluster.drop_pair(pair)
-
-
-@pytest.fixture
-def pair(make_pair: Callable[[], Pair]) -> Pair:
-    return make_pair()

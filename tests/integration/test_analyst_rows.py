@@ -23,7 +23,13 @@ VISIBLE = """
 """
 
 # What is the same for every tenant: words and targets, no rows of anybody.
-SEEDS = {"marts.sla_risk_window", "marts.sla_target"}
+SEEDS = {
+    "marts.delay_rate",
+    "marts.edi_reason",
+    "marts.exception_reason",
+    "marts.sla_risk_window",
+    "marts.sla_target",
+}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +67,7 @@ def test_each_table_shows_one_tenant_or_none(marts: Settings) -> None:
         tables = [table for table in everything if table not in SEEDS]
         assert set(everything) - set(tables) == SEEDS
         assert {"marts.fct_shipment", "marts.fct_shipment_sla", "reports.rpt_morning_sla"} <= set(tables)
-        assert {table.split(".")[0] for table in tables} <= {"marts", "reports"}
+        assert {table.split(".")[0] for table in tables} <= {"audit", "marts", "reports"}
         for table in tables:
             assert tenants(conn, table) == set(), f"{table} shows rows though no tenant is set"
         conn.execute("set fleetflow.tenant = 'acme'")
@@ -80,6 +86,10 @@ def test_each_table_shows_one_tenant_or_none(marts: Settings) -> None:
         "select * from vault.pseudonym_key",
         "select ops.pseudonym('acme', 'd1')",
         "copy landing.shipment_event to stdout",
+        "update audit.shipment_status set status = 'delivered'",
+        "delete from audit.shipment_order",
+        "select * from intermediate.int_shipment_order_head",
+        "select ops.expire_shipment_audit(array['acme'], array['acme-1'])",
         "insert into marts.fct_shipment (tenant_id, shipment_id) values ('acme', 'x')",
         "set role fleet_transformer",
         "alter table marts.fct_shipment disable row level security",

@@ -14,13 +14,13 @@ from fleetflow.faults import UserError
 from ingestion.backfill import ledger
 from ingestion.backfill.model import Chunk, Span
 from ingestion.backfill.plan import Plan
-from tests.integration.cdc_orders import Pair, cdc_cluster, make_pair, pair  # noqa: F401
+from tests.integration.cdc_orders import Pair
 
 SPAN = Span(datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 6, tzinfo=UTC))
 
 
 @pytest.fixture
-def backfill_id(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> int:  # noqa: F811
+def backfill_id(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> int:
     monkeypatch.setenv("FLEETFLOW_HOME", str(tmp_path))
     for name in ("LOADER", "OPS"):
         monkeypatch.setenv(f"FLEETFLOW_{name}_DSN", pair.warehouse_dsn)

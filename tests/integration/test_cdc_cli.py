@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from fleetflow.commands import cdc as commands
 from fleetflow.faults import UserError, explain
-from tests.integration.cdc_orders import SITES, Pair, cdc_cluster, make_pair, pair  # noqa: F401
+from tests.integration.cdc_orders import SITES, Pair
 
 
 @pytest.fixture
-def place(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pair:  # noqa: F811
+def place(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pair:
     monkeypatch.setenv("FLEETFLOW_HOME", str(tmp_path))
     monkeypatch.setenv("FLEETFLOW_LOADER_DSN", pair.warehouse_dsn)
     monkeypatch.setenv("FLEETFLOW_ORDERS_DSN", pair.orders_dsn)

@@ -12,7 +12,7 @@ import pytest
 
 from ingestion.cdc import apply, ledger, publication, slot, stage
 from ingestion.cdc.stage import Stage
-from tests.integration.cdc_orders import DRIVERS, SITES, Pair, cdc_cluster, make_pair, pair  # noqa: F401
+from tests.integration.cdc_orders import DRIVERS, SITES, Pair
 
 # Where the process dies: just before this function runs for the nth time. Every call by which a pull reads or writes
 # one of the two databases stands here, in its order; what lies between two of them changes nothing outside the process.
@@ -67,7 +67,7 @@ def die_before(module: Any, name: str, calls: int, work: Callable[[], Any]) -> i
 
 
 @pytest.mark.parametrize(("module", "name"), PULL_STEPS, ids=[name for _, name in PULL_STEPS])
-def test_pull_killed(pair: Pair, module: Any, name: str) -> None:  # noqa: F811
+def test_pull_killed(pair: Pair, module: Any, name: str) -> None:
     pair.write(SITES.format(1, 20))
     pair.snapshot()
     changes = 0
@@ -90,13 +90,13 @@ def test_pull_killed(pair: Pair, module: Any, name: str) -> None:  # noqa: F811
     )
 
 
-def total(pair: Pair) -> int:  # noqa: F811
+def total(pair: Pair) -> int:
     """What the ledger says came."""
     return int(pair.rows("select sum(accepted) from ops.batch where feed = 'sites'")[0][0])
 
 
 @pytest.mark.parametrize(("module", "name"), SNAPSHOT_STEPS, ids=[name for _, name in SNAPSHOT_STEPS])
-def test_snapshot_killed(pair: Pair, module: Any, name: str) -> None:  # noqa: F811
+def test_snapshot_killed(pair: Pair, module: Any, name: str) -> None:
     pair.write(SITES.format(1, 20), DRIVERS.format(1, 5))
     assert die_before(module, name, 1, pair.snapshot) == -signal.SIGKILL
     pair.write(SITES.format(21, 25))
@@ -109,7 +109,7 @@ def test_snapshot_killed(pair: Pair, module: Any, name: str) -> None:  # noqa: F
     assert pair.rows("select epoch, applied_lsn is not null from ops.cdc_source") == [(1, True)]
 
 
-def test_failed_snapshot_leaves_no_slot(pair: Pair) -> None:  # noqa: F811
+def test_failed_snapshot_leaves_no_slot(pair: Pair) -> None:
     """A slot that nobody pulls would keep the order database's log until its disk is full."""
     pair.write(SITES.format(1, 2), "alter table sites alter column tenant_id drop not null")
     pair.write("update sites set tenant_id = null where site_id = 'S1'")

@@ -9,17 +9,17 @@ from ingestion import cdc
 from ingestion.cdc import mirror
 from ingestion.cdc.pgoutput import BINARY, TEXT
 from ingestion.cdc.pull import _begin
-from tests.integration.cdc_orders import DRIVERS, SITES, Pair, cdc_cluster, make_pair, pair  # noqa: F401
+from tests.integration.cdc_orders import DRIVERS, SITES, Pair
 
 ODD = r"E'tab\t \\ \r\n \\N \\. \u001f é " "'"
 
 
-def form(pair: Pair) -> int:  # noqa: F811
+def form(pair: Pair) -> int:
     """The form that a pull would begin with."""
     return _begin(pair.source, pair.warehouse, cdc.SLOT, cdc.TABLES, "t", 1).form
 
 
-def test_a_column_without_a_common_binary_form(pair: Pair) -> None:  # noqa: F811
+def test_a_column_without_a_common_binary_form(pair: Pair) -> None:
     """It appears in the stream: the round is read once more as text, and later pulls begin so."""
     pair.write(
         "alter table sites alter column name set storage external", SITES.format(1, 6), DRIVERS.format(1, 2)
@@ -50,7 +50,7 @@ def test_a_column_without_a_common_binary_form(pair: Pair) -> None:  # noqa: F81
     assert gone == [("{light,dark}", "1.50", 20_000)]
 
 
-def test_a_key_that_the_stream_does_not_tell_is_named(pair: Pair) -> None:  # noqa: F811
+def test_a_key_that_the_stream_does_not_tell_is_named(pair: Pair) -> None:
     pair.write(SITES.format(1, 3), "create unique index by_name on sites (name)")
     pair.snapshot()
     pair.write("alter table sites replica identity using index by_name")
@@ -62,7 +62,7 @@ def test_a_key_that_the_stream_does_not_tell_is_named(pair: Pair) -> None:  # no
     assert pair.rows("select count(*) from source.sites where not _deleted") == [(3,)]
 
 
-def test_a_key_whose_equal_values_are_spelled_in_two_ways_is_refused(pair: Pair) -> None:  # noqa: F811
+def test_a_key_whose_equal_values_are_spelled_in_two_ways_is_refused(pair: Pair) -> None:
     with psycopg.connect(pair.warehouse_dsn) as warehouse:
         warehouse.execute("create table source.weights (kg numeric primary key, tenant_id text)")
         with pytest.raises(cdc.PublicationError, match=r"source\.weights has kg, a numeric"):
@@ -70,7 +70,7 @@ def test_a_key_whose_equal_values_are_spelled_in_two_ways_is_refused(pair: Pair)
         warehouse.rollback()
 
 
-def test_a_pull_needs_a_slot_beside_its_own(pair: Pair) -> None:  # noqa: F811
+def test_a_pull_needs_a_slot_beside_its_own(pair: Pair) -> None:
     pair.write(SITES.format(1, 2))
     pair.snapshot()
     pair.write(SITES.format(3, 3))
@@ -90,7 +90,7 @@ def test_a_pull_needs_a_slot_beside_its_own(pair: Pair) -> None:  # noqa: F811
     assert left == []
 
 
-def test_names_with_a_percent_sign(pair: Pair) -> None:  # noqa: F811
+def test_names_with_a_percent_sign(pair: Pair) -> None:
     """In every statement that a pull or a snapshot makes of them."""
     pair.write(
         'alter table sites add column "100 %s" text',
@@ -108,7 +108,7 @@ def test_names_with_a_percent_sign(pair: Pair) -> None:  # noqa: F811
     pair.assert_mirrored()
 
 
-def test_a_name_that_the_mirror_has_for_itself_is_refused(pair: Pair) -> None:  # noqa: F811
+def test_a_name_that_the_mirror_has_for_itself_is_refused(pair: Pair) -> None:
     pair.write(SITES.format(1, 2))
     pair.snapshot()
     pair.write(

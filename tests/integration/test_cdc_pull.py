@@ -6,10 +6,10 @@ import threading
 
 import psycopg
 
-from tests.integration.cdc_orders import DRIVERS, SHIPMENTS, SITES, Pair, cdc_cluster, make_pair, pair  # noqa: F401
+from tests.integration.cdc_orders import DRIVERS, SHIPMENTS, SITES, Pair
 
 
-def test_snapshot_then_pull(pair: Pair) -> None:  # noqa: F811
+def test_snapshot_then_pull(pair: Pair) -> None:
     pair.write(SITES.format(1, 20), DRIVERS.format(1, 10))
     assert pair.snapshot().changes == {"drivers": 10, "sites": 20}
     pair.assert_mirrored()
@@ -32,7 +32,7 @@ def test_snapshot_then_pull(pair: Pair) -> None:  # noqa: F811
     assert pair.pull().total == 0
 
 
-def test_ledger(pair: Pair) -> None:  # noqa: F811
+def test_ledger(pair: Pair) -> None:
     """Each entity that changed is a batch that adds up, carried by its rows and waiting for the pipeline."""
     pair.write(SITES.format(1, 3))
     pair.snapshot()
@@ -57,7 +57,7 @@ def test_ledger(pair: Pair) -> None:  # noqa: F811
     assert kinds == [("snapshot", 3, None, True), ("pull", 5, True, True)]
 
 
-def test_idle_pull_lets_the_log_go(pair: Pair) -> None:  # noqa: F811
+def test_idle_pull_lets_the_log_go(pair: Pair) -> None:
     """Writes outside the publication move the slot all the same, so that they are not retained for ever."""
     pair.snapshot()
     pair.write("create table elsewhere (i int)", "insert into elsewhere select generate_series(1, 20000)")
@@ -68,7 +68,7 @@ def test_idle_pull_lets_the_log_go(pair: Pair) -> None:  # noqa: F811
     assert pair.rows("select count(*) from ops.batch") == [(0,)]
 
 
-def test_personal_data_stays(pair: Pair) -> None:  # noqa: F811
+def test_personal_data_stays(pair: Pair) -> None:
     pair.write(SITES.format(1, 1), DRIVERS.format(1, 3))
     pair.snapshot()
     pair.write("update drivers set full_name = 'Someone Else', phone = '+1' where driver_id = 'D1'")
@@ -80,7 +80,7 @@ def test_personal_data_stays(pair: Pair) -> None:  # noqa: F811
     assert not [row for (row,) in rows if "Jane" in row or "Someone" in row or "+49" in row or "LIC" in row]
 
 
-def test_toast_values_are_kept(pair: Pair) -> None:  # noqa: F811
+def test_toast_values_are_kept(pair: Pair) -> None:
     """An unchanged out-of-line value is not in the stream: the mirror has it from the version before."""
     pair.write("alter table sites alter column name set storage external", SITES.format(1, 3))
     pair.write("update sites set name = repeat('long', 5000)")
@@ -99,7 +99,7 @@ def test_toast_values_are_kept(pair: Pair) -> None:  # noqa: F811
     assert gone == [(20_000, "x")]
 
 
-def test_truncate(pair: Pair) -> None:  # noqa: F811
+def test_truncate(pair: Pair) -> None:
     pair.write(SITES.format(1, 4), "update sites set tenant_id = 'other' where site_id = 'S2'")
     pair.snapshot()
     pair.write(
@@ -115,7 +115,7 @@ def test_truncate(pair: Pair) -> None:  # noqa: F811
     assert pair.rows("select site_id from source.sites where not _deleted") == [("S3",)]
 
 
-def test_replica_identity_full(pair: Pair) -> None:  # noqa: F811
+def test_replica_identity_full(pair: Pair) -> None:
     pair.write(
         "alter table sites replica identity full", "alter table sites alter column name set storage external"
     )
@@ -127,7 +127,7 @@ def test_replica_identity_full(pair: Pair) -> None:  # noqa: F811
     pair.assert_mirrored()
 
 
-def test_large_transaction_in_rounds(pair: Pair) -> None:  # noqa: F811
+def test_large_transaction_in_rounds(pair: Pair) -> None:
     """200,000 changes in one transaction, and more around it: bounded rounds, whole transactions, nothing lost."""
     pair.write(SITES.format(1, 1))
     pair.snapshot()
@@ -141,7 +141,7 @@ def test_large_transaction_in_rounds(pair: Pair) -> None:  # noqa: F811
     pair.assert_mirrored()
 
 
-def test_concurrent_writers(pair: Pair) -> None:  # noqa: F811
+def test_concurrent_writers(pair: Pair) -> None:
     """The snapshot and the pulls run while three writers commit; none of their changes is lost or doubled."""
     pair.write(SITES.format(1, 300))
     stop = threading.Event()

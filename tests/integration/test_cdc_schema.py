@@ -6,17 +6,17 @@ import psycopg
 import pytest
 
 from ingestion import cdc
-from tests.integration.cdc_orders import SITES, Pair, cdc_cluster, make_pair, pair  # noqa: F401
+from tests.integration.cdc_orders import SITES, Pair
 
 
 @pytest.fixture
-def copied(pair: Pair) -> Pair:  # noqa: F811
+def copied(pair: Pair) -> Pair:
     pair.write(SITES.format(1, 5))
     pair.snapshot()
     return pair
 
 
-def changes(pair: Pair) -> list[tuple[str, str]]:  # noqa: F811
+def changes(pair: Pair) -> list[tuple[str, str]]:
     return [
         (change, detail)
         for change, detail in pair.rows(
@@ -26,7 +26,7 @@ def changes(pair: Pair) -> list[tuple[str, str]]:  # noqa: F811
     ]
 
 
-def mirror_types(pair: Pair) -> dict[str, str]:  # noqa: F811
+def mirror_types(pair: Pair) -> dict[str, str]:
     return dict(
         pair.rows(
             "select column_name, data_type from information_schema.columns where table_schema = 'source'"
@@ -192,7 +192,7 @@ def test_a_truncated_table_is_followed(copied: Pair) -> None:
     assert copied.rows("select count(*) from source.sites_history where _op = 't'") == [(1,)]
 
 
-def test_plain_output_whatever_the_server_prefers(pair: Pair) -> None:  # noqa: F811
+def test_plain_output_whatever_the_server_prefers(pair: Pair) -> None:
     """The order database prints dates, intervals and bytes its own way; the mirror holds the same values."""
     with psycopg.connect(pair.admin_dsn, autocommit=True) as admin:
         database = admin.info.dbname

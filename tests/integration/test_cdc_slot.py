@@ -7,18 +7,18 @@ import pytest
 
 from ingestion import cdc
 from ingestion.cdc import ledger
-from tests.integration.cdc_orders import DRIVERS, SITES, Pair, cdc_cluster, make_pair, pair  # noqa: F401
+from tests.integration.cdc_orders import DRIVERS, SITES, Pair
 
 DROP = "select pg_drop_replication_slot('fleetflow')"
 
 
-def as_admin(pair: Pair, statement: str) -> None:  # noqa: F811
+def as_admin(pair: Pair, statement: str) -> None:
     with psycopg.connect(pair.admin_dsn, autocommit=True) as admin:
         admin.execute(statement.encode())
 
 
 @pytest.fixture
-def slot(pair: Pair) -> Pair:  # noqa: F811
+def slot(pair: Pair) -> Pair:
     """A pair whose slot has a name of its own: slots are shared by all databases of a cluster."""
     pair.write(SITES.format(1, 20), DRIVERS.format(1, 5))
     pair.snapshot()
@@ -72,14 +72,14 @@ def test_restored_from_an_older_state(slot: Pair) -> None:
         slot.pull()
 
 
-def test_slot_of_another_warehouse(pair: Pair) -> None:  # noqa: F811
+def test_slot_of_another_warehouse(pair: Pair) -> None:
     as_admin(pair, "select pg_create_logical_replication_slot('fleetflow', 'pgoutput')")
     with pytest.raises(cdc.SlotTakenError, match="another one may"):
         pair.snapshot()
     assert pair.snapshot(re_create=True).epoch == 1
 
 
-def test_pull_without_snapshot(pair: Pair) -> None:  # noqa: F811
+def test_pull_without_snapshot(pair: Pair) -> None:
     with pytest.raises(cdc.NoSnapshotError, match="fleetflow cdc snapshot"):
         pair.pull()
 
@@ -128,13 +128,13 @@ def test_personal_data_in_the_publication_is_refused(slot: Pair) -> None:
     slot.assert_mirrored()
 
 
-def test_missing_publication(pair: Pair) -> None:  # noqa: F811
+def test_missing_publication(pair: Pair) -> None:
     pair.write("drop publication fleetflow")
     with pytest.raises(cdc.PublicationError, match="prepare"):
         pair.snapshot()
 
 
-def test_prepare_names_what_is_wrong(pair: Pair) -> None:  # noqa: F811
+def test_prepare_names_what_is_wrong(pair: Pair) -> None:
     orders = pair.open(pair.orders_dsn, autocommit=False)
     with pytest.raises(cdc.PublicationError, match='role "nobody_here" does not exist'):
         cdc.prepare(orders, "nobody_here")
@@ -164,7 +164,7 @@ def test_lag(slot: Pair) -> None:
     assert (gone.slot_exists, gone.lag_bytes, gone.epoch) == (False, None, 1)
 
 
-def test_sync_takes_the_snapshot_once(pair: Pair) -> None:  # noqa: F811
+def test_sync_takes_the_snapshot_once(pair: Pair) -> None:
     pair.write(SITES.format(1, 3))
     assert [report.kind for report in cdc.sync(pair.cdc_dsn, pair.warehouse)] == ["snapshot", "pull"]
     pair.write(SITES.format(4, 4))

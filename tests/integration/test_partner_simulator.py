@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,11 @@ PARTNERS = ("nordcard", "swiftline", "torque")
 @pytest.fixture(scope="module")
 def facts() -> FleetFacts:
     start = datetime.now(UTC).replace(microsecond=0)
-    return facts_of(
-        build_fleet(SimulationPlan(start=start, seed=5, history_days=3, history_shipments=300, shipments=300))
-    )
+    plan = SimulationPlan(
+        start=start, seed=5, history_days=3, history_shipments=300, shipments=300, vehicles=900, drivers=1200,
+        telemetry_vehicles=6,
+    )  # fmt: skip
+    return facts_of(build_fleet(plan))
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +100,39 @@ def test_landing_holds_what_was_sent(settings: Settings, truth: PartnerTruth) ->
     assert shipments > 50
 
 
+def test_vehicles_that_live_a_whole_life_are_billed_for_what_they_bought_and_had_done(
+    settings: Settings, truth: PartnerTruth, facts: FleetFacts
+) -> None:
+    vehicles = sorted({visit.vehicle_id for visit in facts.visits})
+    bought = rows(
+        settings,
+        "select vehicle_id, date_trunc('minute', purchased_at), round(volume_l::numeric, 2), round(lat::numeric, 6)"
+        " from landing.fuel_purchase where lat is not null order by 1, 2, 3",
+    )
+    assert bought == sorted(
+        (
+            one.vehicle_id,
+            datetime.fromtimestamp(one.at_s // 60 * 60, UTC),
+            Decimal(f"{one.litres:.2f}"),
+            Decimal(f"{one.place.lat:.6f}"),
+        )
+        for one in facts.purchases
+    )
+    assert {one[0] for one in bought} <= set(vehicles)
+    done = rows(
+        settings,
+        "select vehicle_id, service, round(odometer_km), round(engine_hours) from landing.service_record"
+        " where record_id like 'F%' order by 1, 2",
+    )
+    assert [one[:2] for one in done] == sorted((one.vehicle_id, one.service) for one in facts.visits)
+    meters = {(one.vehicle_id, one.service): (one.odometer_km, one.engine_h) for one in facts.visits}
+    for vehicle, service, odometer, hours in done:
+        assert (odometer, hours) == pytest.approx(meters[vehicle, service], abs=1)
+    # Nothing else is billed to them, so that no random bill contradicts their tanks.
+    others = rows(settings, "select distinct vehicle_id from landing.fuel_purchase where lat is null")
+    assert not {one for (one,) in others} & set(vehicles)
+
+
 def test_the_reason_of_the_bad_file_names_the_checksum(settings: Settings, truth: PartnerTruth) -> None:
     [(name, reason)] = rows(settings, "select name, reason from ops.partner_file where state = 'refused'")
     assert name.endswith("_b.txt")
@@ -109,7 +145,7 @@ def test_a_new_optional_column_is_kept_and_reported(settings: Settings, truth: P
     versions = rows(
         settings, "select version, state from ops.partner_schema where partner = 'nordcard' order by 1"
     )
-    assert versions == [(1, "accepted"), (2, "accepted")]
+    assert versions == [(1, "accepted"), (2, "accepted"), (3, "accepted")]
 
 
 def test_the_sender_leaves_nothing_half_and_says_what_it_sent(

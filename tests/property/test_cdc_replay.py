@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.cdc_orders import Pair, cdc_cluster, make_pair  # noqa: F401
+from tests.integration.cdc_orders import Cluster, Pair
 
 KEYS = [f"S{i}" for i in range(5)]
 LONG = "x" * 3000  # stored out of line, so that an update that leaves it alone does not carry it
@@ -54,14 +54,14 @@ def do(orders: psycopg.Connection, operation: str, site: str, value: str, lat: f
 
 
 @pytest.fixture(scope="module")
-def mirrored(cdc_cluster: object) -> Iterator[Pair]:  # noqa: F811
-    pair = cdc_cluster.make_pair()  # type: ignore[attr-defined]
+def mirrored(cdc_cluster: Cluster) -> Iterator[Pair]:
+    pair = cdc_cluster.make_pair()
     pair.write(
         "alter table sites alter column name set storage external, alter column city set storage external"
     )
     pair.snapshot()
     yield pair
-    cdc_cluster.drop_pair(pair)  # type: ignore[attr-defined]
+    cdc_cluster.drop_pair(pair)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

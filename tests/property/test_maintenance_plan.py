@@ -186,12 +186,30 @@ def test_a_job_less_moves_others_only_where_that_pays(problem: Problem, effort: 
     second = make_plan(fewer, effort)
     stood = {placed.job_id: placed for placed in first.placements}
     jobs = {job.job_id: job for job in fewer.jobs}
-    kinds = {change.kind for change in second.changes}
-    assert ChangeKind.DROPPED not in kinds
-    for change in second.changes:
+    overdue = {job.job_id for job in fewer.jobs if fewer.is_overdue(job)}
+    changed = {change.job_id: change for change in second.changes if change.kind is not ChangeKind.GONE}
+    # An overdue job never gives way to one that is not: if it gains a place, those that are not may lose theirs for it.
+    held = overdue if overdue & changed.keys() else jobs.keys()
+    for job_id in held & changed.keys():
+        change = changed[job_id]
+        assert change.kind is not ChangeKind.DROPPED
         if change.kind is ChangeKind.MOVED:
-            job, before = jobs[change.job_id], stood[change.job_id]
+            job, before = jobs[job_id], stood[job_id]
             assert cost_of(fewer, job, change.after) < cost_of(fewer, job, before)
+
+
+def test_a_place_that_becomes_free_goes_to_an_overdue_job_before_all_others() -> None:
+    jobs = (
+        Job("j0", "v0", ("s0",), 1, START - timedelta(days=1), 1),
+        Job("j1", "v0", ("s0",), 1, START, 1),
+        Job("j2", "v0", ("s0",), 3, START - timedelta(days=1), 1),
+    )
+    problem = Problem(START, 5, jobs, (Site("s0", 1),), (Vehicle("v0"),), move_cost_days=0)
+    first = make_plan(problem, 0.0)
+    assert [placed.job_id for placed in first.placements] == ["j0", "j1"]
+    second = make_plan(replace(after(problem, first), jobs=jobs[1:]), 0.0)
+    kinds = {change.job_id: change.kind for change in second.changes}
+    assert kinds == {"j0": ChangeKind.GONE, "j1": ChangeKind.DROPPED, "j2": ChangeKind.ADDED}
 
 
 @pytest.mark.parametrize("load", [0.8, 1.2])

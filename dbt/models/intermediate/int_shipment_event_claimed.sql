@@ -15,7 +15,9 @@ select distinct on (e.tenant_id, e.shipment_id, e.event_id)
     e.vehicle_id,
     e.lat,
     e.lon,
-    e.origin
+    e.origin,
+    e.batch_id,
+    e.line
 from {{ ref('stg_landing__shipment_event') }} as e
 where {{ is_claimed('e') }}
 order by e.tenant_id, e.shipment_id, e.event_id, {{ content_order('e') }}

@@ -20,7 +20,10 @@ with legal as (
 ),
 
 refolded as (
-    select e.* from {{ ref('int_shipment_event_claimed') }} as e
+    select
+        e.tenant_id, e.shipment_id, e.event_id, e.status, e.occurred_at, e.recorded_at, e.sequence,
+        e.reason_code, e.driver_id, e.vehicle_id, e.lat, e.lon, e.origin
+    from {{ ref('int_shipment_event_claimed') }} as e
     {{ only_late('e') }}
     union all
     select
@@ -33,7 +36,8 @@ refolded as (
 events as (
     {%- if not flags.FULL_REFRESH %}
     select
-        e.*,
+        e.tenant_id, e.shipment_id, e.event_id, e.status, e.occurred_at, e.recorded_at, e.sequence,
+        e.reason_code, e.driver_id, e.vehicle_id, e.lat, e.lon, e.origin,
         t.start_position,
         t.start_state
     from {{ ref('int_shipment_event_claimed') }} as e

@@ -1,5 +1,5 @@
 {{ config(materialized='incremental', incremental_strategy='upsert', unique_key=['tenant_id', 'shipment_id'],
-    on_schema_change='fail', post_hook=['{{ tenant_policy() }}', '{{ leave_room(60) }}']) }}
+    on_schema_change='fail', post_hook=['{{ tenant_policy() }}', '{{ leave_room(60) }}', '{{ audit_orders() }}', '{{ index_weeks() }}']) }}
 -- depends_on: {{ ref('int_shipment_touched') }}, {{ ref('int_shipment_status_history') }}
 
 -- One row a shipment that the order system or any event knows; touched ones are made anew.

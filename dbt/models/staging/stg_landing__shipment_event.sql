@@ -13,5 +13,6 @@ select
     e.lon,
     e.origin,
     e.batch_id,
+    e.line,
     e.arrived_at
 from {{ source('landing', 'shipment_event') }} as e

@@ -17,5 +17,7 @@ select
     (s.promised_at at time zone 'UTC')::date as promised_date,
     s.cancelled_at,
     s._deleted as is_deleted,
+    s._lsn as lsn,
+    s._committed_at as committed_at,
     s.batch_id
 from {{ source('source', 'shipments') }} as s

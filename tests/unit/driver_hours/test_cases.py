@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,73 @@ def test_each_rule_has_the_fields_of_the_vectors() -> None:
     for rule, (activities, names) in fields.items():
         (finding,) = evaluate_case({**GOOD, "rule": rule, "activities": activities})["findings"]
         assert list(finding) == names
+
+
+def test_cases_may_be_wrapped_and_come_a_line_each(tmp_path: Path) -> None:
+    second = {**GOOD, "id": "two", "activities": [["D", 270], ["R", 660]]}
+    expected = (0, [ANSWER, {"id": "two", "findings": []}], "")
+    for wrapped in ({"cases": [GOOD, second]}, {"about": "ours", "vectors": [GOOD, second]}):
+        assert run(tmp_path, json.dumps(wrapped, indent=1)) == expected
+    assert run(tmp_path, f"{json.dumps(GOOD)}\n\n{json.dumps(second)}\n") == expected
+    assert run(tmp_path, json.dumps(GOOD)) == (0, [ANSWER], "")
+    assert "is no JSON" in run(tmp_path, f"{json.dumps(GOOD)}\n{{")[2]
+
+
+def test_optional_fields_and_their_order_do_not_matter(tmp_path: Path) -> None:
+    turned = dict(reversed([*GOOD.items(), ("title", "t"), ("expect", []), ("unheard_of", 1)]))
+    del turned["start_offset_min"]
+    assert evaluate_case(turned) == ANSWER
+
+
+def test_activities_may_be_named_in_full() -> None:
+    named = [["DRIVING", 271], ["break/rest", 30], ["unknown", 30], ["REST", 600]]
+    assert evaluate_case({**GOOD, "activities": named})["findings"] == ANSWER["findings"]
+    with pytest.raises(CaseError, match="has the activity 'BREAKS'"):
+        evaluate_case({**GOOD, "activities": [["BREAKS", 271]]})
+
+
+def moment(second: int) -> str:
+    return (datetime(2026, 1, 5, tzinfo=UTC) + timedelta(seconds=second)).isoformat()
+
+
+def test_activities_may_be_rows_of_the_feed_unsorted_to_the_second_and_open() -> None:
+    """Driving until 4 h 30 min 31 s is 271 minutes; the rest goes on."""
+    rows = [
+        {"started_at": moment(16_231), "activity": "rest", "ended_at": None, "recorded_at": moment(90_000)},
+        {"activity": "driving", "started_at": moment(9_000), "ended_at": moment(16_231), "crew": None},
+        {"activity": "driving", "started_at": moment(0), "ended_at": moment(9_000), "origin": "tachograph"},
+    ]
+    assert evaluate_case({**GOOD, "activities": rows}) == ANSWER
+    guessed = [{**row, "origin": "inferred"} for row in rows]
+    assert evaluate_case({**GOOD, "activities": guessed})["findings"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"started_at": "yesterday"}, "`activities[0].started_at` 'yesterday' is no time with a zone"),
+        ({"ended_at": "2026-01-05T00:00:00"}, "`activities[0].ended_at`"),
+        ({"activity": "sleeping"}, "`activities[0]` has the activity 'sleeping'"),
+        ({"origin": "heard"}, "`activities[0]` has the origin 'heard'"),
+        ({"crew": "team"}, "`activities[0]` has the crew 'team'"),
+    ],
+)
+def test_a_malformed_row_of_the_feed_says_what_is_wrong(change: dict[str, Any], message: str) -> None:
+    row = {"activity": "driving", "started_at": moment(0), "ended_at": moment(60)}
+    with pytest.raises(CaseError) as raised:
+        evaluate_case({**GOOD, "activities": [{**row, **change}]})
+    assert message in str(raised.value)
+
+
+def test_adverse_conditions_give_two_hours_of_driving_and_of_the_window() -> None:
+    case = {"id": "u", "rule": "US_PROPERTY", "start_utc": "2026-01-05T00:00:00Z", "adverse_conditions": True}
+
+    def found(*rows: list[Any]) -> list[Any]:
+        return evaluate_case({**case, "activities": list(rows)}, "us")["findings"]
+
+    assert found(["D", 480], ["OFF", 30], ["D", 300]) == []
+    assert found(["D", 480], ["OFF", 30], ["D", 301]) == [{"type": "DRIVE_11", "at": 810, "over_min": 1}]
+    assert found(["ON", 900], ["D", 60]) == []
+    assert found(["ON", 900], ["D", 61]) == [{"type": "SHIFT_14", "at": 960, "over_min": 1}]
+    with pytest.raises(CaseError, match="adverse_conditions"):
+        evaluate_case({**case, "adverse_conditions": "yes", "activities": []}, "us")

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
+import vehicle_samples
+
 from serving.report.model import (
     CdcPull,
     DayCount,
@@ -282,4 +284,5 @@ def morning() -> MorningReport:
             ExceptionReason("exception", None, None, 2, 2, None, 3),
         ),
         health=troubled,
+        vehicles=vehicle_samples.morning_sections(),
     )
