@@ -111,7 +111,7 @@ def _fill(conn: Connection, tenant: str) -> None:
         (
             f"driver_id {ANNA!r} of {tenant}",
             json.dumps(
-                {"tenant_id": tenant, "driver_id": ANNA, "note": f"x{ANNA} and Zoë"}, ensure_ascii=False
+                {"tenant_id": tenant, "driver_id": ANNA, "note": "drv-anna and Zoë"}, ensure_ascii=False
             ).encode()
             + b"\x00\xff",
         ),
@@ -236,7 +236,7 @@ def test_nothing_names_an_erased_driver_and_every_fact_stays(settings: Settings)
         assert raw is not None
         assert raw[0] == (
             json.dumps(
-                {"tenant_id": "acme", "driver_id": done.token, "note": f"x{ANNA} and Zoë"}, ensure_ascii=False
+                {"tenant_id": "acme", "driver_id": done.token, "note": "drv-anna and Zoë"}, ensure_ascii=False
             ).encode()
             + b"\x00\xff"
         )
