@@ -152,25 +152,26 @@ def verify(conn: Connection, scope: Scope, watch: Watch = lambda entries: None) 
 
     Reads in one snapshot, so a run that records meanwhile is not taken for a fault.
     """
-    found = Verified()
     with conn.transaction():
         conn.execute("set transaction isolation level repeatable read, read only")
-        for chain in (STATUS, ORDER):
-            for (tenant, shipment), rows in _chains(conn, chain, scope):
-                found.chains += 1
-                found.entries += count_entries(rows)
-                broken = _judge(rows, chain)
-                if broken is not None:
-                    found.findings.append(Finding(chain.name, tenant, shipment, *astuple(broken)))
-                watch(found.entries)
-        known = {(f.tenant_id, f.shipment_id) for f in found.findings if f.chain == STATUS.name}
-        found.findings += [f for f in _beside_store(conn, scope) if (f.tenant_id, f.shipment_id) not in known]
+        return verify_within(conn, scope, watch)
+
+
+def verify_within(conn: Connection, scope: Scope, watch: Watch = lambda entries: None) -> Verified:
+    """Do as `verify`, in the caller's transaction and with what it sees."""
+    found = Verified()
+    for chain in (STATUS, ORDER):
+        for (tenant, shipment), rows in _chains(conn, chain, scope):
+            found.chains += 1
+            found.entries += count_entries(rows)
+            broken = _judge(rows, chain)
+            if broken is not None:
+                place = (broken.entry, broken.finding, broken.detail)
+                found.findings.append(Finding(chain.name, tenant, shipment, *place))
+            watch(found.entries)
+    known = {(f.tenant_id, f.shipment_id) for f in found.findings if f.chain == STATUS.name}
+    found.findings += [f for f in _beside_store(conn, scope) if (f.tenant_id, f.shipment_id) not in known]
     return found
-
-
-def astuple(broken: Broken) -> tuple[int, str, str]:
-    """Return a break as the last fields of a finding."""
-    return broken.entry, broken.finding, broken.detail
 
 
 def _judge(rows: Sequence[Row], chain: Chain) -> Broken | None:

@@ -37,6 +37,7 @@ GROUPS = (
     "driver_hours",
     "can",
     "docs",
+    "telemetry",
     "maintenance",
     "doctor",
     "drill",

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
+from domain.contracts import FEEDS
+from domain.contracts.signal import SIGNAL
 from fleetflow import runtime, transform
 from fleetflow.runtime import Connection, connect
 from fleetflow.settings import Settings
@@ -38,8 +40,8 @@ def open_lake(settings: Settings, role: str = "loader") -> Lake:
     """
     from ingestion.lake.tables import make_lake
 
-    location = f"s3://{settings.lake_bucket}"
-    return make_lake(open_catalog(settings, role), location, runtime.raw_filesystem(settings))
+    location, tables = f"s3://{settings.lake_bucket}", FEEDS | {SIGNAL.name: SIGNAL}
+    return make_lake(open_catalog(settings, role), location, runtime.raw_filesystem(settings), tables)
 
 
 def catalog_properties(settings: Settings, role: str = "loader") -> dict[str, str]:

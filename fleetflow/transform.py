@@ -324,9 +324,10 @@ def run_pipeline(
     fold: Fold | None = None,
     row_limit: int = ROW_LIMIT,
     full_refresh: bool = False,
+    even_if_empty: bool = False,
     watch: Watch | None = None,
 ) -> Outcome | None:
-    """Do one run in this process: claim, gate, fold, build, mark. None when nothing is pending.
+    """Do one run in this process: claim, gate, fold, build, mark. None when nothing is pending, unless even then.
 
     The gate returns why the run must be held, or None. `fold` is what a pipeline does before its models are built.
 
@@ -337,7 +338,7 @@ def run_pipeline(
     seconds: dict[str, float] = {}
     with connect(settings.dsn("transformer"), autocommit=True) as conn:
         with _timed(seconds, "claim"):
-            run = claim(conn, pipeline, row_limit=row_limit, even_if_empty=full_refresh)
+            run = claim(conn, pipeline, row_limit=row_limit, even_if_empty=full_refresh or even_if_empty)
         if run is None:
             return None
         try:

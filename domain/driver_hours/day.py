@@ -67,7 +67,10 @@ class Days:
 
     def take(self, stretch: Stretch, found: list[Finding], days: list[DriverDay]) -> None:
         """Go on by one stretch; each period that it ends is judged."""
-        is_rested = False
+        begun, is_rested = self.start, False
+        if begun is not None and stretch.kind is not REST and stretch.end < begun + limits.DAILY_WINDOW:
+            self.stretches += (stretch,)
+            return
         if stretch.kind is REST:
             length = stretch.end - stretch.start
             is_rested = length >= _RESTED

@@ -33,7 +33,7 @@ from domain.driver_hours.model import (
     Stretch,
     moment_of,
 )
-from domain.driver_hours.timeline import Tidied, gap, join, stretch_of, tidy
+from domain.driver_hours.timeline import Tidied, gap, join, stretch_of, stretches, tidy
 from domain.driver_hours.warned import Warned, early_warnings
 from domain.driver_hours.weekly_rest import Spacing, WeeklyRests
 
@@ -110,7 +110,7 @@ class State:
             assert last is not None
         joined = join(last, stretch)
         if joined is None:
-            self._judge(last, outcome)
+            self.judge(last, outcome)
         self.last = joined or stretch
 
     def at(self, now: Minute) -> State:
@@ -125,7 +125,7 @@ class State:
                 raise ValueError(
                     f"{_read(now)} lies before the end of the last activity, {_read(new.last.end)}"
                 )
-            new._judge(new.last._replace(end=now), Outcome([], []))
+            new.judge(new.last._replace(end=now), Outcome([], []))
         return new
 
     def finish(self, outcome: Outcome) -> None:
@@ -133,14 +133,14 @@ class State:
         if self.last is None:
             return
         findings = outcome.findings
-        self._judge(self.last, outcome)
+        self.judge(self.last, outcome)
         self.breaks.still_open(findings)
         self.days.still_open(findings)
         self.driving.still_open(findings)
         self.spacing.still_open(self.last, findings)
 
-    def _judge(self, stretch: Stretch, outcome: Outcome) -> None:
-        """Hand a stretch to the rules for which it can change something."""
+    def judge(self, stretch: Stretch, outcome: Outcome) -> None:
+        """Hand a joined stretch, later than all before, to the rules for which it can change something, in place."""
         start, end, kind, crew, _, proven, _ = stretch
         if outcome.warnings is not None and kind is DRIVING:
             outcome.warnings.extend(
@@ -184,8 +184,10 @@ def evaluate(reported: Iterable[Activity]) -> Evaluation:
     """Evaluate one driver's activities, in any order; the data ends with the last of them."""
     tidied: Tidied = tidy(reported)
     state, outcome = State(), Outcome([], [])
-    for activity in tidied.activities:
-        state.add(stretch_of(activity), outcome)
+    line = stretches(tidied.activities)
+    for stretch in line[:-1]:
+        state.judge(stretch, outcome)
+    state.last = line[-1] if line else None
     state.finish(outcome)
     return Evaluation(by_time(outcome.findings), outcome.days, tidied.empty, tidied.overlapping)
 

@@ -28,6 +28,7 @@ from domain.driver_hours.model import (
     REST,
     UNKNOWN,
     Activity,
+    Kind,
     Minute,
     Origin,
     Stretch,
@@ -53,11 +54,45 @@ def tidy(reported: Iterable[Activity]) -> Tidied:
     given = list(reported)
     kept = sorted(activity for activity in given if activity.start < activity.end)
     empty = len(given) - len(kept)
-    if not _overlaps(kept):
+    if all(before.end <= after.start for before, after in itertools.pairwise(kept)):
         return Tidied(kept, empty, 0)
     unique = list(dict.fromkeys(kept))
     overlapping = _overlaps(unique)
     return Tidied(_settle(unique) if overlapping else unique, empty, overlapping)
+
+
+def stretches(ordered: Iterable[Activity]) -> list[Stretch]:
+    """Return tidy activities as stretches, joined, with gaps between them: what `join` of each `stretch_of` makes.
+
+    Written out, because a history has three activities to a stretch, and a stretch costs more than all it is made from.
+    """
+    found: list[Stretch] = []
+    begun = until = best = run = 0
+    kind: Kind | None = None
+    crew = ferry = False
+    for start, end, what, with_crew, origin, out_of_scope, on_ferry in ordered:
+        proven = 0 if origin is _INFERRED else end - start
+        if what is REST or what is UNKNOWN:
+            proven = proven if what is REST else 0
+            what, with_crew, on_ferry = REST, False, False
+        elif what is DRIVING and out_of_scope:
+            what = OTHER_WORK
+        if kind is not None and start > until:
+            if kind is not REST:
+                found.append(Stretch(begun, until, kind, crew, ferry, best, run))
+                begun, kind, crew, ferry, best = until, REST, False, False, 0
+            run = 0
+        if what is kind and with_crew is crew and on_ferry is ferry:
+            run = run + proven if proven else 0
+            best = max(best, run)
+        else:
+            if kind is not None:
+                found.append(Stretch(begun, start, kind, crew, ferry, best, run))
+            begun, kind, crew, ferry, best, run = start, what, with_crew, on_ferry, proven, proven
+        until = end
+    if kind is not None:
+        found.append(Stretch(begun, until, kind, crew, ferry, best, run))
+    return found
 
 
 def stretch_of(activity: Activity) -> Stretch:

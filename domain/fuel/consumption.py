@@ -15,7 +15,7 @@ import numpy as np
 from domain.fuel.counters import Counter, read_counter
 from domain.fuel.events import Event
 from domain.fuel.level import Levelled
-from domain.fuel.minutes import Minutes
+from domain.fuel.minutes import MINUTE_US, Minutes
 from domain.fuel.rules import ReadingRules, TripFuelRules
 from domain.tracks.table import Ints
 
@@ -174,22 +174,19 @@ class FuelLog:
         return float(gains.sum())
 
     def _by_rate(self, start_us: int, end_us: int) -> tuple[float | None, float]:
-        """Return the integral of the rate, straight between neighbours, and the share of the time that it covers."""
+        """Return the integral of the rate, and the share of the time that it covers.
+
+        A minute's mean holds until the next one, if that comes within the gap, and else for its minute.
+        """
         known = np.flatnonzero(~np.isnan(self._rate))
-        at_us = self._at_us[known]
-        low = max(int(np.searchsorted(at_us, start_us, "right")) - 1, 0)
-        high = min(int(np.searchsorted(at_us, end_us, "left")) + 1, len(at_us))
-        times, rates = at_us[low:high], self._rate[known[low:high]]
-        if len(times) < 2:
+        if not len(known):
             return None, 0.0
-        begins, ends = np.clip(times[:-1], start_us, end_us), np.clip(times[1:], start_us, end_us)
-        span = np.diff(times)
-        is_near = span <= self._gap_us
-        slope = np.diff(rates) / span
-        middle = rates[:-1] + slope * ((begins - times[:-1]) + (ends - begins) / 2)
-        hours = (ends - begins) / 3.6e9
-        covered = float(hours[is_near].sum()) * 3.6e9 / (end_us - start_us)
-        return float((middle * hours)[is_near].sum()), min(covered, 1.0)
+        times = self._at_us[known]
+        after = np.append(times[1:], times[-1] + MINUTE_US)
+        until = np.where(after - times <= self._gap_us, after, times + MINUTE_US)
+        hours = np.maximum(np.minimum(until, end_us) - np.maximum(times, start_us), 0) / 3.6e9
+        covered = float(hours.sum()) * 3.6e9 / (end_us - start_us)
+        return float((self._rate[known] * hours).sum()), min(covered, 1.0)
 
     def _by_level(
         self, start_us: int, end_us: int, faults: list[TripFault]

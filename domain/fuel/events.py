@@ -306,7 +306,8 @@ def _under_way(
     levels: Levels, known: list[Event], rules: EventRules, false: dict[str, int]
 ) -> tuple[list[Event], list[Event]]:
     """Return the known events, mended by what driving shows of them, and the steps that none of them explains."""
-    series = _driving(levels, without_events(levels, known), rules)
+    kept = without_events(levels, known)
+    series = _driving(levels, kept, rules)
     found = []
     for step in _find_steps(series, rules.moving_least, rules):
         event = _driving_event(step, series, levels, rules)
@@ -314,7 +315,8 @@ def _under_way(
         if same is not None:
             known = [_mended(one, event, rules) if one is same else one for one in known]
         elif not any(_is_error_of(event, one, rules) for one in known):
-            event_or_why = _judge_driving(_narrow_to_silence(event, levels, rules), step, series, rules)
+            narrowed = _narrow_in_pause(event, step, levels, kept, rules)
+            event_or_why = _judge_driving(narrowed, step, series, rules)
             if isinstance(event_or_why, Event):
                 found.append(event_or_why)
             else:
@@ -373,18 +375,24 @@ def _driving_event(step: _Step, series: _Series, levels: Levels, rules: EventRul
     return _rest_event(pause, series, levels, rules)
 
 
-def _narrow_to_silence(event: Event, levels: Levels, rules: EventRules) -> Event:
-    """Return an event of a pause told to the pause's longest silence; the rest of the pause did not show it."""
+def _narrow_in_pause(event: Event, step: _Step, levels: Levels, kept_l: Floats, rules: EventRules) -> Event:
+    """Return an event of a pause told to where most of it happened; if no two levels hold most of it, it went slowly.
+
+    That may be before the first settled level, as who stops at a pump is quick, or in a silence.
+    """
     if event.in_motion:
         return event
     low, high = np.searchsorted(levels.vehicle, [event.vehicle, event.vehicle + 1])
-    at_us = levels.at_us[low:high][~np.isnan(levels.kept_l[low:high])]
-    told = at_us[(at_us >= event.start_us) & (at_us <= event.end_us)]
-    silence = np.diff(told)
-    widest = int(np.argmax(silence))
-    if silence[widest] <= rules.parked_gap_s * 1e6:
+    rows = low + np.flatnonzero((levels.is_quiet & ~np.isnan(kept_l))[low:high])
+    rows = rows[(levels.at_us[rows] > event.start_us) & (levels.at_us[rows] < event.end_us)]
+    at_us = np.concatenate([[event.start_us], levels.at_us[rows], [event.end_us]])
+    values = np.concatenate([[step.before], kept_l[rows], [step.after]])
+    jumps = np.diff(values) / step.change
+    largest = int(np.argmax(jumps))
+    start, end = int(at_us[largest]), int(at_us[largest + 1])
+    if jumps[largest] < rules.sudden_share:
         return replace(event, has_gap=False)
-    return replace(event, start_us=int(told[widest]), end_us=int(told[widest + 1]), has_gap=True)
+    return replace(event, start_us=start, end_us=end, has_gap=end - start > rules.parked_gap_s * 1e6)
 
 
 def _is_error_of(event: Event, other: Event, rules: EventRules) -> bool:

@@ -91,6 +91,7 @@ class EventRules(_Rules):
             sensor's (dropout), or a tilt (ramp, jack, loading). Who takes fuel and fills the same again is found by the
             purchase that has no rise.
         parked_gap_s: a step in the driving series over a longer pause fell into that pause.
+        sudden_share: of such a step two neighbouring levels of the pause must hold this share, else it went slowly.
         same_event_share: what driving shows beyond an event found at rest is its error, up to this share of it.
         near_rows: rows next to a step that must lie on its two sides.
         settled_share: within this share of the volume from a plateau the plateau has been reached.
@@ -115,6 +116,7 @@ class EventRules(_Rules):
     return_s: float = 7_200.0
     return_share: float = 0.015
     parked_gap_s: float = 300.0
+    sudden_share: float = 0.7
     same_event_share: float = 0.15
     near_rows: int = 5
     settled_share: float = 0.15

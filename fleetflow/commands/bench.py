@@ -163,6 +163,19 @@ def tracks(
 
 
 @group.command()
+def fuel(
+    vehicles: Annotated[int, typer.Option(min=1, help="Vehicles.")] = 200,
+    days: Annotated[int, typer.Option(min=2, help="Days of each; measured at 1, 2 and 4 times as many.")] = 3,
+    runs: Annotated[int, typer.Option(min=1, help="Runs; the median counts.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Minutes a second through levels, refills, drains, leaks and trips, against a bare running median."""
+    from fleetflow.bench.fuel import run_bench
+
+    _print(run_bench(vehicles, days, runs), as_json)
+
+
+@group.command()
 def trips(
     fixes: Annotated[
         int, typer.Option(min=10_000, help="Position fixes of the measured hour, at 1x.")

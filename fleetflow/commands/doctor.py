@@ -1,9 +1,8 @@
-"""`fleetflow doctor`: what is wrong, since when, and what to read; `fleetflow metrics`: the same for Prometheus."""
+"""`fleetflow doctor`: what is wrong, since when, and what to read; bare `fleetflow metrics` says it to Prometheus."""
 
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,9 +14,8 @@ _LEVELS = {"error": "ERROR", "warn": "warn "}
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the program."""
+    """Add the command to the program."""
     app.command()(doctor)
-    app.command()(metrics)
 
 
 def doctor(
@@ -58,31 +56,6 @@ def doctor(
             typer.echo(f"alerts: {told}")
     if any(finding.standing for finding in findings):
         raise typer.Exit(1)
-
-
-def metrics(
-    port: Annotated[int, typer.Option(help="Port to serve on (0: a free one).")] = 9464,
-    address: Annotated[str, typer.Option(help="Address to serve on.")] = "127.0.0.1",
-    once: Annotated[
-        bool, typer.Option("--once", help="Print the metrics once instead of serving them.")
-    ] = False,
-    notify_every: Annotated[
-        float | None, typer.Option(min=1, help="Also raise and resolve alerts, every so many seconds.")
-    ] = None,
-) -> None:
-    """Serve Prometheus metrics of the whole platform; with --notify-every, also watch it without Airflow."""
-    from fleetflow.logs import log_to_stderr
-    from fleetflow.monitoring.exporter import Exporter
-    from fleetflow.settings import load_settings
-
-    exporter = Exporter(load_settings())
-    if once:
-        sys.stdout.write(exporter.render())
-        return
-    log_to_stderr()
-    served = exporter.serve(port, address)
-    typer.echo(f"metrics on http://{address}:{served}/metrics", err=True)
-    exporter.watch(notify_every)
 
 
 def _print(look: Look, findings: list[Finding], everything: bool) -> None:

@@ -66,6 +66,28 @@ def evaluate(
         raise typer.Exit(2)
 
 
+@group.command()
+def remaining(
+    driver_key: Annotated[str, typer.Argument(help="Keyed pseudonym of the driver, as in the marts.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """What a driver may still drive now, under EU rules, from the warehouse.
+
+    Minutes, and times in UTC. The exit status is 2 if nothing recent is known of the driver.
+    """
+    from fleetflow.runtime import connect
+    from fleetflow.settings import load_settings
+    from fleetflow.vehicles.driver_hours.remaining import read_remaining
+
+    with connect(load_settings().dsn("ops"), autocommit=True) as conn:
+        row = read_remaining(conn, driver_key)
+    if as_json:
+        typer.echo(json.dumps(row, default=lambda moment: moment.isoformat()))
+        return
+    for name, value in row.items():
+        typer.echo(f"{name:<20} {'-' if value is None else value}")
+
+
 def _cases(file: Path) -> list[Any]:
     from fleetflow.faults import UserError
 

@@ -1,15 +1,16 @@
-"""`fleetflow metrics`: what the metrics are, and what they come to."""
+"""`fleetflow metrics`: bare, the platform's metrics for Prometheus; `list` and `query`, the metrics of the business."""
 
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
 
 import typer
 
-group = typer.Typer(help="The metrics layer: list the definitions, ask one.", no_args_is_help=True)
+group = typer.Typer()
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -17,6 +18,38 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def register(app: typer.Typer) -> None:
     """Add the group to the program."""
     app.add_typer(group, name="metrics")
+
+
+@group.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(help="Port to serve on (0: a free one).")] = 9464,
+    address: Annotated[str, typer.Option(help="Address to serve on.")] = "127.0.0.1",
+    once: Annotated[
+        bool, typer.Option("--once", help="Print the metrics once instead of serving them.")
+    ] = False,
+    notify_every: Annotated[
+        float | None, typer.Option(min=1, help="Also raise and resolve alerts, every so many seconds.")
+    ] = None,
+) -> None:
+    """Serve Prometheus metrics of the whole platform, or ask the metrics of the business: `list`, `query`.
+
+    With --notify-every, also watch the platform without Airflow.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from fleetflow.logs import log_to_stderr
+    from fleetflow.monitoring.exporter import Exporter
+    from fleetflow.settings import load_settings
+
+    exporter = Exporter(load_settings())
+    if once:
+        sys.stdout.write(exporter.render())
+        return
+    log_to_stderr()
+    served = exporter.serve(port, address)
+    typer.echo(f"metrics on http://{address}:{served}/metrics", err=True)
+    exporter.watch(notify_every)
 
 
 @group.command("list")

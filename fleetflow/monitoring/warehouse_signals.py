@@ -41,6 +41,21 @@ WAREHOUSE = (
         """,
     ),
     Signal(
+        "decoder_refused",
+        Area.WAREHOUSE,
+        "How long ago a decoder of the CAN manifest was found to have faults; its vehicles' frames are not decoded",
+        Unit.SECONDS,
+        ("decoder",),
+        (Level("error", 0),),
+        0,
+        "CAN frames of {detail} are not decoded: decoder {decoder} is refused for {value}",
+        """
+        select decoder, refused_at as since,
+            array_to_string(models, ', ') || ' (' || left(reason, 200) || ')' as detail
+        from intermediate.int_decoder_refused
+        """,
+    ),
+    Signal(
         "transform_held",
         Area.WAREHOUSE,
         "How long a run has been held by the gate, its batches kept out of the marts",

@@ -71,10 +71,11 @@ def run_vehicles(
     *,
     row_limit: int = ROW_LIMIT,
     full_refresh: bool = False,
+    even_if_empty: bool = False,
     watch: transform.Watch | None = None,
     tell: Tell = lambda _: None,
 ) -> transform.Outcome | None:
-    """Do one run in this process; None when nothing is pending.
+    """Do one run in this process; None when nothing is pending, unless it is to be done even then.
 
     Raises:
         PipelineBusyError: another run holds the pipeline.
@@ -86,6 +87,7 @@ def run_vehicles(
         fold=lambda run: _fold(settings, run, tell),
         row_limit=row_limit,
         full_refresh=full_refresh,
+        even_if_empty=even_if_empty,
         watch=watch,
     )
 

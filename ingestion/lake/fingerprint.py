@@ -51,8 +51,10 @@ def hash_column(values: pa.Array, seed: str) -> Hashes:
             return np.full(len(values), _NULL ^ _seed(seed, 1), np.uint64)
         indices = pc.fill_null(values.indices, 0).to_numpy(zero_copy_only=False)
         hashed: Hashes = hash_column(values.dictionary, seed)[indices]
-    elif pa.types.is_string(values.type):
+    elif pa.types.is_string(values.type) or pa.types.is_binary(values.type):
         hashed = _hash_strings(values, seed)
+    elif pa.types.is_large_binary(values.type):
+        hashed = _hash_strings(values.cast(pa.binary()), seed)
     else:
         hashed = _mix(_bits(values) ^ _seed(seed, 0))
     if values.null_count:
@@ -77,7 +79,7 @@ def _bits(values: pa.Array) -> Hashes:
 
 
 def _hash_strings(values: pa.Array, seed: str) -> Hashes:
-    """Return a hash per string: a sum of its bytes, each weighted by its place, then mixed with its length."""
+    """Return a hash per string or bytes: a sum of bytes, each weighted by its place, then mixed with the length."""
     buffers = values.buffers()
     first, last = values.offset, values.offset + len(values)
     offsets = np.frombuffer(buffers[1], np.int32, count=last + 1)[first:].astype(np.int64)

@@ -121,6 +121,18 @@ def drop_day(lake: Lake, feed: str, day: date, dry_run: bool = False) -> list[Da
     return _drop(lake, feed, lambda other: other == day, dry_run)
 
 
+def replace_day(lake: Lake, feed: str, day: date, files: Sequence[DataFile]) -> None:
+    """Put files in the place of all that a day has, in one commit; where they are the same rows, nothing is seen of it.
+
+    Raises:
+        ValidationException: another writer replaced the day meanwhile; nothing was committed.
+    """
+    table = lake.table(feed)
+    old = [file for file in data_files(table, event_time(lake, feed)) if day_of(file) == day]
+    if old or files:
+        _swap(lake, feed, old, files, "replace")
+
+
 def _drop(lake: Lake, feed: str, wanted: Callable[[date], bool], dry_run: bool) -> list[DayFiles]:
     table = lake.find(feed)
     found = (

@@ -76,8 +76,8 @@ def iceberg_type(of: Type) -> IcebergType:
 
 
 def lake_columns(feed: Feed) -> tuple[Column, ...]:
-    """Return the columns of a feed's table: its content, then where each row came from."""
-    return (*feed.mirrored, *PROVENANCE)
+    """Return the columns of a feed's table: its content, then where each row came from, if it landed."""
+    return (*feed.mirrored, *PROVENANCE) if feed.lands else feed.mirrored
 
 
 def iceberg_schema(feed: Feed) -> Schema:

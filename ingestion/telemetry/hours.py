@@ -10,7 +10,7 @@ Of an event id that came with several contents in a window, the one sent first c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -206,3 +206,47 @@ def _of_the_hours(table: pa.Table, time_column: str, starts: Integers) -> pa.Tab
 def _integers(rows: pa.Table, name: str) -> Integers:
     numbers: Integers = rows[name].cast(pa.int64()).to_numpy()
     return numbers
+
+
+VehicleFacts = tuple[str | None, int | None, date | None]
+"""Model, model year, first day in service."""
+
+
+def lay_windows(
+    frames: pa.Table, begin: datetime, end: datetime, known: Mapping[tuple[str, str], VehicleFacts]
+) -> tuple[pa.Table, list[VehicleHour]]:
+    """Lay out frames of many vehicles as windows: vehicle-hours from `begin` to `end` that have any, and their frames.
+
+    `frames` has tenant_id, vehicle_id and the columns of `WINDOW_FRAMES` but for `window`; also those of the `MARGIN`
+    before `begin`. A frame of an hour's last `MARGIN` is in two windows, if the vehicle has frames in the hour after.
+    """
+    identity = pc.binary_join_element_wise(frames["tenant_id"], frames["vehicle_id"], "\x00")
+    coded = identity.combine_chunks().dictionary_encode()
+    vehicle = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    captured = _integers(frames, "captured_at")
+    hour_us, margin_us = HOUR // _US, MARGIN // _US
+    hour = captured // hour_us
+    within = (captured >= micros(begin)) & (captured < micros(end))
+    span = micros(end) // hour_us + 2
+    keys = np.unique(vehicle[within] * span + hour[within])
+    rows, windows = [], []
+    for shift in (0, 1):
+        wanted = vehicle * span + hour + shift
+        place = np.searchsorted(keys, wanted)
+        there = (
+            keys[np.minimum(place, len(keys) - 1)] == wanted
+            if len(keys)
+            else np.zeros(len(captured), np.bool_)
+        )
+        if shift:
+            there &= captured % hour_us >= hour_us - margin_us
+        rows.append(np.flatnonzero(there))
+        windows.append(place[there])
+    names = [name.split("\x00") for name in coded.dictionary.to_pylist()]
+    hours = []
+    for key in keys.tolist():
+        tenant, name = names[key // span]
+        facts = known.get((tenant, name), (None, None, None))
+        hours.append(VehicleHour(tenant, name, _EPOCH + key % span * HOUR, *facts))
+    chosen = frames.select(WINDOW_FRAMES.names[1:]).take(pa.array(np.concatenate(rows)))
+    return chosen.add_column(0, "window", pa.array(np.concatenate(windows).astype(np.int32))), hours

@@ -31,6 +31,7 @@ IDS = (
     "plan__maintenance__nightly",
     "report__sla__morning",
     "transform__shipments__microbatch",
+    "transform__signals__nightly",
     "transform__vehicles__hourly",
 )
 # One file makes a DAG for each declared partner.

@@ -158,6 +158,14 @@ CASES = (
         "1 batches wait",
     ),
     Case(
+        "decoder_refused",
+        "city_van@2",
+        "insert into intermediate.int_decoder_refused (decoder, models, reason, manifest_version, refused_at)"
+        " values ('city_van@2', '{city_van}', 'no DBC', 1, now() - interval '10 min')",
+        "delete from intermediate.int_decoder_refused",
+        "city_van (no DBC)",
+    ),
+    Case(
         "transform_held",
         "shipments/11111111-1111-1111-1111-111111111111",
         batch("shipment_event", "10 min")

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from driver_lines import START, Rows, history, row
 from transform_warehouse import NOW, driver, land, mirror, site, warehouse
 
 from domain.driver_hours import Kind, Origin, evaluate
@@ -19,8 +20,6 @@ from fleetflow.settings import Settings
 from fleetflow.vehicles import run as vehicles
 from fleetflow.vehicles.driver_hours.step import fold_driver_hours
 
-Rows = list[dict[str, Any]]
-START = NOW - timedelta(days=40)
 TABLES = {
     "int_driver_activity": "driver_id, event_id",
     "int_driver_activity_fault": "driver_id, event_id, fault",
@@ -51,43 +50,6 @@ def forget(conn: Connection) -> None:
     )
     for table in TABLES:
         conn.execute(f"truncate intermediate.{table}".encode())
-
-
-def row(
-    name: str, event: str, start: datetime, end: datetime | None, kind: str, **changes: Any
-) -> dict[str, Any]:
-    return {
-        "tenant_id": "acme", "event_id": event, "recorded_at": end or start, "schema_version": 1, "driver_id": name,
-        "vehicle_id": "v1", "activity": kind, "started_at": start, "ended_at": end, "slot": 1, "crew": "single",
-        "origin": "tachograph",
-    } | changes  # fmt: skip
-
-
-def history(driver: str, seed: int, days: int = 38) -> Rows:
-    """Duties, rests and weekends, with what goes wrong: long stints, short rests, repeats, overlaps, odd seconds."""
-    dice, rows, now = random.Random(seed), Rows(), START + timedelta(minutes=seed * 7)
-    while now < START + timedelta(days=days):
-        for _ in range(dice.randint(3, 9)):
-            kind = dice.choice(
-                ("driving", "driving", "driving", "other_work", "availability", "rest", "unknown")
-            )
-            end = now + timedelta(minutes=dice.randint(5, 200), seconds=dice.choice((0, 0, 0, 1, 29, 30, 31)))
-            changes = {"crew": dice.choice(("single", "single", "crew"))}
-            rows.append(row(driver, f"{driver}-{len(rows)}", now, end, kind, **changes))
-            if dice.random() < 0.05:
-                rows.append(rows[-1] | {"event_id": f"{driver}-{len(rows)}", "vehicle_id": "v2"})
-            if dice.random() < 0.05:
-                early = now - timedelta(minutes=30)
-                rows.append(
-                    row(driver, f"{driver}-{len(rows)}", early, end, "rest", origin="manual", vehicle_id=None)
-                )
-            if dice.random() < 0.05:
-                rows[-1] |= {"ended_at": None}
-            now = end + timedelta(seconds=dice.choice((0, 0, 0, 0, 20, 61)))
-        end = now + timedelta(hours=dice.choice((7, 9, 10, 11, 11, 24, 45, 46)))
-        rows.append(row(driver, f"{driver}-{len(rows)}", now, end, "rest"))
-        now = end
-    return rows
 
 
 def fold(settings: Settings) -> Mapping[str, int]:
@@ -241,7 +203,7 @@ def test_a_run_that_dies_in_the_step_is_done_again(
 
         with monkeypatch.context() as patch:
             patch.setattr(step, "CHUNK", 1)
-            patch.setattr(store, "drop_passed_heads", die)
+            patch.setattr(store, "purge", die)
             with pytest.raises(ConnectionResetError):
                 fold_driver_hours(vehicles.Work(settings, conn, run.run_id, now=NOW))
         transform.fail(conn, run, "died")
@@ -262,7 +224,14 @@ def test_what_cannot_be_is_named_and_counted(owner: Connection, settings: Settin
             datetime.fromtimestamp(900, NOW.tzinfo),
             "driving",
         ),
-        row("d9", "old", NOW - timedelta(days=93), NOW - timedelta(days=92, hours=20), "driving"),
+        row(
+            "d9",
+            "old",
+            NOW - timedelta(days=93),
+            NOW - timedelta(days=92, hours=20),
+            "driving",
+            recorded_at=NOW,
+        ),
         row("d9", "future", NOW + timedelta(hours=1), None, "driving", recorded_at=NOW),
     ]
     land(owner, "driver_activity", rows)

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+import yaml
 from guide_page import answer, statements
 from guide_world import NEEDED, Shipment, World, make_world, minutes
 from psycopg import sql
 from transform_warehouse import NOW, land, mirror, transform, warehouse
 
 from fleetflow.local.stack import running
-from fleetflow.metrics import Question, ask, load_metrics
+from fleetflow.metrics import DEFINITIONS, Question, ask, load_metrics
 from fleetflow.runtime import Connection, connect
 from fleetflow.settings import Settings
 
@@ -316,6 +317,11 @@ BY_HAND = {
     "dwell_minutes_mean": "select avg(floor(extract(epoch from last_seen_at - arrived_at) /"
     " 60))::float from marts.fct_shipment_dwell",
 }
+
+
+def test_each_metric_of_shipments_has_sql_by_hand() -> None:
+    defined = yaml.safe_load((DEFINITIONS / "shipments.yml").read_text())["metrics"]
+    assert {metric["name"] for metric in defined} == set(BY_HAND)
 
 
 @pytest.mark.parametrize("name", BY_HAND)

@@ -109,9 +109,8 @@ def test_codes_are_a_spell_with_age_and_severity(conn: Connection) -> None:
 def test_two_nights(settings: Settings, conn: Connection) -> None:
     plan_night(settings, effort=0)
     first = jobs(conn, TODAY)
-    assert set(first) == {
-        f"{BROKEN} trouble_codes", *(f"{name} {task}" for name in (OIL_DUE, KEEPS_DUTY) for task in ("oil", "inspection"))
-    }  # fmt: skip
+    services = [f"{name} {task}" for name in (OIL_DUE, KEEPS_DUTY) for task in ("oil", "inspection")]
+    assert set(first) == {f"{BROKEN} trouble_codes", *services}
     # The stop lamp's code is due today; it is a Tuesday, and one of four may be away (15 % is less than one).
     assert first[f"{BROKEN} trouble_codes"][:3] == ("placed", TODAY, TODAY)
     due = TODAY + timedelta(days=5)

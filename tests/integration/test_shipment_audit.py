@@ -17,7 +17,7 @@ from pyarrow import fs
 from transform_warehouse import NOW, land, mirror, order, population, status, transform, warehouse
 from typer.testing import CliRunner
 
-from fleetflow.audit import Finding, Scope, read_life, verify
+from fleetflow.audit import Scope, read_life, verify, verify_within
 from fleetflow.audit_raw import COMPARED, compare_raw
 from fleetflow.cli import app
 from fleetflow.local.stack import running
@@ -75,22 +75,7 @@ def owner(recorded: Settings) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
 
 def findings(conn: psycopg.Connection[tuple[Any, ...]]) -> list[tuple[str, str, int | None, str]]:
     """Verify within the transaction of the one who tampers: what it did is seen, and rolled back after."""
-    return [(f.chain, f.shipment_id, f.entry, f.finding) for f in tampered(conn)]
-
-
-def tampered(conn: psycopg.Connection[tuple[Any, ...]]) -> list[Finding]:
-    from fleetflow import audit
-
-    found = []
-    for chain in (audit.STATUS, audit.ORDER):
-        for (tenant, shipment), rows in audit._chains(conn, chain, Scope()):
-            broken = audit._judge(rows, chain)
-            if broken is not None:
-                found.append(Finding(chain.name, tenant, shipment, *audit.astuple(broken)))
-    known = {(f.tenant_id, f.shipment_id) for f in found}
-    return found + [
-        f for f in audit._beside_store(conn, Scope()) if (f.tenant_id, f.shipment_id) not in known
-    ]
+    return [(f.chain, f.shipment_id, f.entry, f.finding) for f in verify_within(conn, Scope()).findings]
 
 
 def test_what_was_believed_stays(recorded: Settings) -> None:
@@ -195,7 +180,7 @@ TAMPER = {
 
 @pytest.mark.parametrize("how", TAMPER)
 def test_a_tampered_row_is_named(owner: psycopg.Connection[tuple[Any, ...]], how: str) -> None:
-    assert tampered(owner) == []
+    assert findings(owner) == []
     statement, expected = TAMPER[how]
     owner.execute(statement.format(log=LOG).encode())
     assert findings(owner) == [("status", *expected)]

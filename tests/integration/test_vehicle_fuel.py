@@ -199,6 +199,27 @@ def test_trips_without_a_counter_are_told_by_the_level_or_not_at_all(at_once: Se
     assert all((method is None) == (litres is None) for method, litres, _ in found)
 
 
+def test_the_models_pass_their_own_tests(at_once: Settings) -> None:
+    dbt_project.run_tests(at_once, "fct_fuel_trip fct_fuel_event fct_fuel_anomaly")
+
+
+def test_marts_built_by_what_runs_touched_equal_those_built_whole(
+    stack: Settings, at_once: Settings, fixes: list[Row]
+) -> None:
+    """The runs' own build, of what each run touched, with a theft that is only known once it is settled."""
+    order = sorted(fixes, key=lambda one: one["recorded_at"])
+    half = len(order) // 2
+    with fresh(stack) as settings:
+        for rows_ in (order[half:], order[:half]):
+            with connect(settings.dsn("owner"), autocommit=True) as owner:
+                land(owner, "gps_location", rows_)
+                land(owner, "fuel_purchase", PURCHASES)
+            assert vehicles.run_vehicles(settings) is not None
+        found, expected = tables(settings), tables(at_once)
+        for name, wanted in expected.items():
+            assert found[name] == wanted, name
+
+
 def test_a_run_that_is_repeated_changes_nothing(at_once: Settings, fixes: list[Row]) -> None:
     before = tables(at_once)
     assert all(before.values())

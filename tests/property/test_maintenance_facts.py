@@ -121,3 +121,18 @@ def test_spells_are_what_a_plain_reading_of_the_reports_says(given_reports: list
         for one in find_spells(given_reports, now)
     }
     assert found == expected
+
+
+@given(
+    listed=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 90), st.booleans()), min_size=1, max_size=12)
+)
+def test_equal_reports_in_a_row_may_be_given_as_one(listed: list[tuple[int, int, bool]]) -> None:
+    """Runs of so many reports, minutes apart, each with the code or all clear."""
+    every, runs, minute = [], [], 0
+    for times, apart, with_code in listed:
+        codes = ((Code(100, 1), 3),) if with_code else ()
+        at = [START + timedelta(minutes=minute + apart * n) for n in range(times)]
+        minute += apart * times
+        every += [Report("v1", 0, one, codes) for one in at]
+        runs.append(Report("v1", 0, at[0], codes, until=at[-1], times=times))
+    assert find_spells(runs, at[-1]) == find_spells(every, at[-1])

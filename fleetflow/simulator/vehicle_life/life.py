@@ -19,7 +19,7 @@ from fleetflow.simulator.vehicle_life.paths import Surroundings
 from fleetflow.simulator.vehicle_life.positions import FixWriter
 from fleetflow.simulator.vehicle_life.rosters import Roster, Seat, choose_vehicles, draw_rosters
 from fleetflow.simulator.vehicle_life.samples import Samples, sample
-from fleetflow.simulator.vehicle_life.services import Visit, plan_visits
+from fleetflow.simulator.vehicle_life.services import Visit, neglect_of, plan_visits
 from fleetflow.simulator.vehicle_life.sources import Ids, Source, Writer
 from fleetflow.simulator.vehicle_life.tank import (
     TURNS,
@@ -175,7 +175,12 @@ def _vehicle(
     tank = fill_and_burn(diary, samples, planted, start_s, rng)
     spells = plan_spells(is_van, place, diary.stands[0].start * 60.0, start_s, rng)
     visits = plan_visits(
-        vehicle.vehicle_id, place, start_s, float(samples.odometer_km[0]), float(samples.engine_h[0]), rng
+        vehicle.vehicle_id,
+        neglect_of(vehicle.kind.name, place),
+        start_s,
+        float(samples.odometer_km[0]),
+        float(samples.engine_h[0]),
+        rng,
     )
     tenant, vehicle_id = plan.tenant, vehicle.vehicle_id
     return VehicleLife(

@@ -20,6 +20,8 @@ Flags = npt.NDArray[np.bool_]
 Whole = npt.NDArray[np.int64]
 
 IDLE_S, PARKED_S = 20, 840
+# Kilometres of a vehicle some years old: more than what any of its services may have been let pass.
+DRIVEN_KM = {"van": (90_000, 260_000), "truck": (190_000, 450_000), "tractor": (260_000, 700_000)}
 IDLE_L_PER_H = {"van": 0.8, "truck": 1.6, "tractor": 2.4}
 # A slope of 3 % costs a quarter more, and saves as much.
 SLOPE_EFFECT = 9.0
@@ -76,7 +78,7 @@ def sample(diary: Diary, drivers: Sequence[str], rng: np.random.Generator) -> Sa
     load = np.repeat([one.load for one in stretches], sizes)
     kind = diary.vehicle.kind
     height = height_m(whole["lat"], whole["lon"])
-    odometer = rng.uniform(60_000, 420_000)
+    odometer = rng.uniform(*DRIVEN_KM[kind.name])
     passed_s = np.diff(whole["at_s"], append=whole["at_s"][-1])
     slope = _slopes(height, whole["gone_km"])
     rate = _burn(whole["speed"], whole["on"], slope, load, kind.consumption, IDLE_L_PER_H[kind.name])

@@ -1,7 +1,7 @@
 """Workshop visits: each vehicle's services are fresh, but for one that some have let pass: by km, months or hours.
 
-What is overdue is so by far (95,000 km, 27 months, 3,100 engine hours), what is not was done within the last weeks, so
-that any sensible interval tells them apart.
+What is overdue is so by a tenth at least, mostly by a quarter, of any usual interval of its class; what is not was done
+within the last weeks. So the intervals of `dbt/seeds/service_task.csv` need not be known here; a test compares them.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Neglect(NamedTuple):
     hours_a_day: float
 
 
-NEGLECTS = (
-    Neglect("maintenance", "km", 250, 380.0, 380.0 / KM_PER_H),
-    Neglect("inspection", "months", 822, 11.0, 11.0 / KM_PER_H),
-    Neglect("oil", "engine_hours", 200, 45.0, 15.5),
-)
+# Tyres of a van that are past 50,000 km, a truck's past 120,000, a tractor's past 160,000.
+TYRES_KM_A_DAY = {"van": 200.0, "truck": 460.0, "tractor": 620.0}
+BY_KM = {name: Neglect("tyres", "km", 330, km, km / KM_PER_H) for name, km in TYRES_KM_A_DAY.items()}
+BY_MONTHS = Neglect("inspection", "months", 822, 11.0, 11.0 / KM_PER_H)
+BY_HOURS = Neglect("oil", "engine_hours", 200, 45.0, 15.5)
 USUAL_KM_A_DAY = 190.0
 
 
@@ -44,11 +44,16 @@ class Visit(NamedTuple):
     neglected_by: str | None
 
 
+def neglect_of(kind: str, place: int) -> Neglect | None:
+    """Choose by the vehicle's place: of six in a row three let something pass; vans have no limit of hours."""
+    choices = (BY_KM[kind], BY_MONTHS, BY_MONTHS if kind == "van" else BY_HOURS)
+    return choices[place % 6] if place % 6 < len(choices) else None
+
+
 def plan_visits(
-    vehicle_id: str, place: int, start_s: float, odometer_km: float, engine_h: float, rng: Random
+    vehicle_id: str, neglect: Neglect | None, start_s: float, odometer_km: float, engine_h: float, rng: Random
 ) -> Iterator[Visit]:
-    """Plan by the vehicle's place: of six in a row three have let something pass, each by another limit."""
-    neglect = NEGLECTS[place % 6] if place % 6 < len(NEGLECTS) else None
+    """Plan the last visit for each service; what is let pass sets how much the vehicle is used."""
     km_a_day = neglect.km_a_day if neglect else USUAL_KM_A_DAY
     hours_a_day = neglect.hours_a_day if neglect else km_a_day / KM_PER_H
     for service in SERVICES:

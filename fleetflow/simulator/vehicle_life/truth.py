@@ -16,7 +16,6 @@ from typing import Any
 from fleetflow.simulator.network import Site
 from fleetflow.simulator.vehicle_life.duties import DriverLife
 from fleetflow.simulator.vehicle_life.life import Lives, VehicleLife
-from fleetflow.simulator.vehicle_life.services import NEGLECTS
 from fleetflow.simulator.vehicle_life.trouble import Spell
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -162,17 +161,15 @@ def _spell(one: VehicleLife, spell: Spell, listed: list[float], *, is_open: bool
 
 
 def _services(one: VehicleLife) -> Iterator[Fact]:
-    by_service = {neglect.service: neglect for neglect in NEGLECTS}
     for visit in one.visits:
-        overdue = visit.neglected_by is not None
         yield {
             "vehicle_id": visit.vehicle_id,
             "service": visit.service,
             "done_at": _at(visit.done_s),
             "odometer_km": round(visit.odometer_km, 1),
             "engine_hours": round(visit.engine_h, 1),
-            "overdue": overdue,
-            "by": by_service[visit.service].by if overdue else None,
+            "overdue": visit.neglected_by is not None,
+            "by": visit.neglected_by,
         }
 
 

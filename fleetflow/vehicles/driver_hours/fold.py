@@ -51,7 +51,8 @@ class Known(NamedTuple):
 class Folded(NamedTuple):
     """What a driver's history comes to from the minute `since` on, and the states to keep.
 
-    Faults are those that show from the second `faults_since` on.
+    Faults are those that show from the second `faults_since` on; `head_at` is the second in which the newest report
+    starts, `head` the standings from the last activity's end on.
     """
 
     since: Minute
@@ -59,6 +60,7 @@ class Folded(NamedTuple):
     known: list[Known]
     faulty: list[Faulty]
     states: list[tuple[int, bytes]]
+    head_at: int
     head: list[Standing]
     believed_until: Minute | None
 
@@ -111,7 +113,7 @@ def fold(kept: Kept | None, reports: Iterable[Report]) -> Folded:
     known = run.known + _still_open(run.state, max(since, head // _MINUTE, *(a.start for a in line[-1:])))
     standings, believed_until = phases(run.state)
     faulty = [fault for fault in sifted.faulty if kept is None or fault.known >= begin]
-    return Folded(since, begin, known, faulty, run.states, standings, believed_until)
+    return Folded(since, begin, known, faulty, run.states, head, standings, believed_until)
 
 
 def _cuts(begin: int, head: int) -> Iterator[int]:

@@ -27,7 +27,7 @@ _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 def fold_driver_hours(work: Work) -> Mapping[str, int]:
     """Fold the drivers whom the run's activities and trips are about; return what was counted."""
-    touched, activities = store.store_claimed(work.conn, work.run_id, work.now)
+    touched, activities = store.store_claimed(work.conn, work.run_id)
     touched = _earliest(touched, store.store_inferred(work.conn))
     name_drivers(work.conn, touched)
     counts = Counter(drivers=len(touched), activities=activities)
@@ -37,8 +37,6 @@ def fold_driver_hours(work: Work) -> Mapping[str, int]:
             counts.update(_fold_chunk(work, chunk))
         if place % _TOLD_EVERY == _TOLD_EVERY - 1:
             work.tell(f"driver hours: {(place + 1) * CHUNK:,} of {len(touched):,} drivers")
-    counts["purged"] = store.purge(work.conn, work.now)
-    states.forget_older(work.conn, FOLD, work.now - store.KEPT)
     return counts
 
 
@@ -64,11 +62,13 @@ def _fold_chunk(work: Work, touched: Touched) -> Counter[str]:
     reports = store.read_reports(conn, since)
     counts: Counter[str] = Counter()
     folded = {one: fold(kept.get(one), reports.get(one, ())) for one in european}
-    american = {one: fold_us(reports.get(one, ()), laws[one], work.now - store.KEPT) for one in laws}
+    american = {one: fold_us(reports.get(one, ()), laws[one], store.KEPT) for one in laws}
     for law, some in (("eu", folded), ("us", american)):
         counts["findings"] += store.replace(conn, some, law)
         touch(conn, "driver", {one: moment_of(result.since) for one, result in some.items()})
     _keep_states(work, european, folded)
+    heads = {one: _second(result.head_at) for one, result in (folded | american).items()}
+    counts["purged"] += store.purge(conn, heads)
     counts["faults"] += sum(len(result.faulty) for result in (*folded.values(), *american.values()))
     return counts
 
@@ -80,7 +80,6 @@ def _keep_states(work: Work, touched: Touched, folded: Mapping[Entity, Folded]) 
         for as_of, content in result.states
     ]
     states.keep(work.conn, FOLD, VERSION, touched, made)
-    store.drop_passed_heads(work.conn, {one: _second(result.states[-1][0]) for one, result in folded.items()})
 
 
 def _second(second: int) -> datetime:

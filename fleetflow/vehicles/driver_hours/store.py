@@ -33,19 +33,21 @@ _CLAIMED = (
     " where e.batch_id = any(array(select batch_id from ops.pending_batch where run_id = %(run_id)s))"
     f" order by e.tenant_id, e.driver_id, e.event_id, {_CONTENT.format('e')}"
 )
+# Cards are read within 28 days; what was sent after 92 concerns hours that nobody keeps any more.
+_LATE = "{0}.started_at < greatest(to_timestamp(%(first)s), {0}.recorded_at - %(kept)s)"
 _REJECT = (
     f"with claimed as ({_CLAIMED})"
     " insert into intermediate.int_driver_activity_fault"
     " (tenant_id, driver_id, event_id, fault, started_at, known_at, is_left_out)"
     " select tenant_id, driver_id, event_id,"
     " case when started_at < to_timestamp(%(first)s) then 'before_tachographs' else 'too_late' end,"
-    " started_at, started_at, true from claimed where started_at < %(oldest)s on conflict do nothing"
+    f" started_at, started_at, true from claimed where {_LATE.format('claimed')} on conflict do nothing"
 )
 _REFUSED = ("before_tachographs", "too_late")
 # What was refused before it was stored is in no fold.
 _NOT_REFUSED = sql.SQL(" and r.fault not in ({})").format(sql.SQL(", ").join(map(sql.Literal, _REFUSED)))
 _STORE = (
-    f"with claimed as materialized (select * from ({_CLAIMED}) as c where c.started_at >= %(oldest)s),"
+    f"with claimed as materialized (select * from ({_CLAIMED}) as c where not {_LATE.format('c')}),"
     f" written as (insert into intermediate.int_driver_activity as kept ({_FIELDS})"
     f" select {_FIELDS} from claimed on conflict (tenant_id, driver_id, event_id) do update set"
     " started_at = excluded.started_at, ended_at = excluded.ended_at, activity = excluded.activity,"
@@ -70,9 +72,9 @@ class Law(NamedTuple):
 EU = Law("eu", "70/8", "UTC")
 
 
-def store_claimed(conn: Connection, run_id: UUID, now: datetime) -> tuple[Touched, int]:
+def store_claimed(conn: Connection, run_id: UUID) -> tuple[Touched, int]:
     """Keep the claimed activities; return the drivers with the earliest time of theirs, and how many were new."""
-    values = {"run_id": run_id, "oldest": now - KEPT, "first": FIRST_TACHOGRAPHS}
+    values = {"run_id": run_id, "kept": KEPT, "first": FIRST_TACHOGRAPHS}
     with conn.transaction():
         conn.execute(_REJECT, values)
         rows = conn.execute(_STORE, values).fetchall()
@@ -165,35 +167,41 @@ def replace(conn: Connection, folded: Mapping[Entity, Folded], law: str) -> int:
     return len(rows["int_driver_hours_finding"])
 
 
-def drop_passed_heads(conn: Connection, heads: Mapping[Entity, datetime]) -> None:
-    """Drop the heads of earlier runs: of states before the newest only those of Mondays are gone back to."""
+def purge(conn: Connection, heads: Mapping[Entity, datetime]) -> int:
+    """Drop what no late card of these drivers can concern any more; return how many activities went.
+
+    It counts from each driver's newest activity, not from today: so a driver who is away loses nothing, and what an old
+    history comes to does not depend on when it is folded. Of states go the heads of earlier runs, and those of Mondays
+    from before the kept time but for the newest.
+    """
     drivers = list(heads)
-    conn.execute(
-        "delete from intermediate.fold_state as f"
-        " using unnest(%s::text[], %s::text[], %s::timestamptz[]) as h (tenant_id, entity_id, as_of)"
-        " where f.fold = %s and f.tenant_id = h.tenant_id and f.entity_id = h.entity_id and f.as_of < h.as_of"
-        " and f.as_of <> date_trunc('week', f.as_of, 'UTC')",
-        (
-            [one.tenant_id for one in drivers],
-            [one.entity_id for one in drivers],
-            [heads[one] for one in drivers],
-            FOLD,
-        ),
+    columns = (
+        [one.tenant_id for one in drivers],
+        [one.entity_id for one in drivers],
+        [heads[one] for one in drivers],
     )
-
-
-def purge(conn: Connection, now: datetime) -> int:
-    """Drop activities that no late card can concern any more; return how many."""
-    oldest = now - KEPT
     conn.execute(
-        "delete from intermediate.int_driver_activity_fault where known_at < %s and fault <> all(%s)",
-        (oldest, list(_REFUSED)),
+        f"delete from intermediate.fold_state as f using {_HEADS}"
+        " where f.fold = %s and f.tenant_id = h.tenant_id and f.entity_id = h.driver_id and f.as_of < h.head"
+        " and (f.as_of <> date_trunc('week', f.as_of, 'UTC') or exists (select from intermediate.fold_state as n"
+        "  where n.fold = f.fold and n.tenant_id = f.tenant_id and n.entity_id = f.entity_id"
+        "  and n.as_of > f.as_of and n.as_of <= h.head - %s))".encode(),
+        (*columns, FOLD, KEPT),
+    )
+    conn.execute(
+        f"delete from intermediate.int_driver_activity_fault as f using {_HEADS}"
+        " where f.tenant_id = h.tenant_id and f.driver_id = h.driver_id and f.known_at < h.head - %s"
+        " and f.fault <> all(%s)".encode(),
+        (*columns, KEPT, list(_REFUSED)),
     )
     return conn.execute(
-        "delete from intermediate.int_driver_activity where started_at < %s", (oldest,)
+        f"delete from intermediate.int_driver_activity as a using {_HEADS}"
+        " where a.tenant_id = h.tenant_id and a.driver_id = h.driver_id and a.started_at < h.head - %s".encode(),
+        (*columns, KEPT),
     ).rowcount
 
 
+_HEADS = "unnest(%s::text[], %s::text[], %s::timestamptz[]) as h (tenant_id, driver_id, head)"
 _COLUMNS = {
     "int_driver_hours_finding": "tenant_id driver_id rule started_at broken_at limit_min ended_at article severity"
     " measured_min needs_evidence reason is_inferred is_open known_at",

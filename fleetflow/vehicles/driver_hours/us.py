@@ -7,7 +7,7 @@ from. The feed knows no sleeper berth: rest is off duty, availability is on duty
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from domain.driver_hours.model import Activity, Kind
@@ -37,14 +37,15 @@ def statuses(reports: Iterable[Report]) -> list[Status]:
     return [Status(one.start, one.end, _DUTY[one.kind]) for one in line]
 
 
-def fold_us(reports: Iterable[Report], law: Law, oldest: datetime) -> Folded:
-    """Return what a driver's whole kept history comes to; before `oldest` it may have been dropped."""
+def fold_us(reports: Iterable[Report], law: Law, kept: timedelta) -> Folded:
+    """Return what a driver's whole kept history comes to; what is older than `kept` may have been dropped."""
     sifted = sift(reports)
     begin = min((report.start for report in sifted.reports), default=0)
-    purged = begin < (oldest + timedelta(days=1)).timestamp()
+    head = max((report.start for report in sifted.reports), default=0)
+    purged = head - begin > (kept - timedelta(days=1)).total_seconds()
     since = settled_minute(begin + int(_LOOKS_BACK.total_seconds()) if purged else begin)
     line = statuses(sifted.reports)
     end = line[-1].end if line else since
     found = evaluate_us(line, cycle_of(law), ZoneInfo(law.zone))
     known = [Known(one.at, one.end == end, one) for one in found if one.at >= since]
-    return Folded(since, begin, known, sifted.faulty, [], [], None)
+    return Folded(since, begin, known, sifted.faulty, [], head, [], None)

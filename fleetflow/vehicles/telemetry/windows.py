@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from domain.contracts.can_frame import CAN_FRAME
 from fleetflow.lake import open_lake
-from fleetflow.runtime import Connection
+from fleetflow.runtime import Connection, connect
 from fleetflow.settings import Settings
 from fleetflow.vehicles.touched import Entity, Touched
 from ingestion.lake.read import scan_rows
@@ -78,6 +78,17 @@ def decoded_since(conn: Connection) -> Touched:
         "select tenant_id, vehicle_id, min(hour) from intermediate.int_vehicle_hour_touched group by 1, 2"
     )
     return {Entity(tenant, vehicle): hour for tenant, vehicle, hour in rows}
+
+
+def ask_again(settings: Settings, begin: datetime, end: datetime) -> int:
+    """Have the next run decode every vehicle-hour from `begin` to `end` again; return how many there are."""
+    with connect(settings.dsn("transformer"), autocommit=True) as conn:
+        return conn.execute(
+            "insert into intermediate.int_redecode_hour (tenant_id, vehicle_id, hour)"
+            " select tenant_id, vehicle_id, hour from intermediate.int_frame_count where hour >= %s and hour < %s"
+            " on conflict do nothing",
+            (begin, end),
+        ).rowcount
 
 
 def chosen_hours(conn: Connection, chunk: int) -> list[VehicleHour]:

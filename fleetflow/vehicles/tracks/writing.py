@@ -87,7 +87,8 @@ def _copy(conn: Connection, table: str, rows: pa.Table) -> None:
     if not rows.num_rows:
         return
     text = io.BytesIO()
-    csv.write_csv(rows, text, csv.WriteOptions(include_header=False))
+    # An empty first chunk comes out as bytes that are no CSV (pyarrow 26).
+    csv.write_csv(rows.combine_chunks(), text, csv.WriteOptions(include_header=False))
     statement = sql.SQL("copy intermediate.{} ({}) from stdin (format csv)").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, rows.column_names))
     )

@@ -180,6 +180,11 @@ def test_a_theft_in_a_silent_night_is_told_by_driving() -> None:
     assert found_in({name: values[silent] for name, values in columns.items()}) == [("drain", 100, False)]
 
 
+def test_a_refill_at_once_after_stopping_is_told_by_driving() -> None:
+    """The pump is quicker than the fuel settles: no settled level of the rest is from before."""
+    assert found_in(drive_rest_drive([30] * 60 + [50, 90] + [90] * 178, REST)) == [("refill", 300, False)]
+
+
 def test_a_fall_under_way_counts_once_driving_after_it_is_settled() -> None:
     falls = [80] * 100 + [78, 75, 72, 69, 66, 63] + [60] * 134
     assert found_in(drive_rest_drive(falls, slice(0, 0))) == [("drain", 100, True)]

@@ -80,3 +80,11 @@ def test_contents_are_new_once() -> None:
         False, True, True, False, False,
     ]  # fmt: skip
     assert known.take_new(numbers(2, 3), numbers(10, 10)).tolist() == [False, True]
+
+
+def test_bytes_hash_as_they_are() -> None:
+    values = [b"\xff\x00", b"\xff", b"", None, b"\x00\xff"]
+    plain = hash_column(pa.array(values, pa.binary()), "c")
+    assert len(set(plain.tolist())) == len(values)
+    assert hash_column(pa.array(values, pa.large_binary()), "c").tolist() == plain.tolist()
+    assert hash_column(pa.array([b"", *values], pa.binary())[1:], "c").tolist() == plain.tolist()

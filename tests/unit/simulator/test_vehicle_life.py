@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
 from datetime import datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from simulator_runs import ROOT
 from small_lives import START, lives_of, usual_lives
 
 from fleetflow.simulator.geo import Point, distance_km
@@ -139,6 +141,28 @@ def test_the_truth_leaves_the_unfinished_open(tmp_path: Path) -> None:
     assert len(trips) > 200
     assert {one["vehicle_id"] for one in trips} == {one["vehicle_id"] for one in said["vehicles"]}
     assert {one["by"] for one in said["services"] if one["overdue"]} == {"km", "months", "engine_hours"}
+
+
+def test_services_are_overdue_by_the_fleets_own_intervals_as_planted_and_no_others() -> None:
+    with (ROOT / "dbt" / "seeds" / "service_task.csv").open() as file:
+        tasks = {(row["vehicle_class"], row["service"]): row for row in csv.DictReader(file)}
+    for one in usual_lives().vehicles:
+        now_km, now_h = one.samples.odometer_km.max(), one.samples.engine_h.max()
+        for visit in one.visits:
+            task = tasks[one.vehicle.kind.name, visit.service]
+            used = {
+                "km": (task["every_km"], now_km - visit.odometer_km),
+                "months": (task["every_months"], (START_S - visit.done_s) / 86_400 / 30.44),
+                "engine_hours": (task["every_engine_hours"], now_h - visit.engine_h),
+            }
+            over = {by: float(used_up) / float(limit) for by, (limit, used_up) in used.items() if limit}
+            worst = max(over, key=lambda by: over[by])
+            if visit.neglected_by:
+                assert worst == visit.neglected_by
+                assert over[worst] > 1.1
+                assert all(share < 0.95 for by, share in over.items() if by != worst)
+            else:
+                assert over[worst] < 0.7
 
 
 def test_trouble_codes_open_close_and_return() -> None:

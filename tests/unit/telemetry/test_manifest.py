@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from ingestion.telemetry.decode import decode_frames
-from ingestion.telemetry.manifest import SHIPPED, Manifest, ManifestError, UnknownModel, read_manifest
+from ingestion.telemetry.manifest import (
+    SHIPPED,
+    Manifest,
+    ManifestError,
+    UnknownModel,
+    read_manifest,
+    read_usable,
+)
 from ingestion.telemetry.standard import NAME_BY_SPN, PARAMETERS, UNITS
 from tests.unit.telemetry.can_frames import counts, frame, frames_table, values
 
@@ -215,3 +222,32 @@ def test_texts_of_more_than_64_bits_are_left_out(tmp_path: Path) -> None:
     (one,) = read_manifest(written(tmp_path, entry(), long)).decoders
     assert one.compiled[0].left_out == ("Vin",)
     assert isinstance(read_manifest(tmp_path / "manifest.yaml"), Manifest)
+
+
+def test_a_decoder_with_faults_is_refused_alone(tmp_path: Path) -> None:
+    (tmp_path / "manifest.yaml").write_text(
+        "version: 3\ndecoders:\n"
+        "  - {name: gone, models: [van], years: {from: 2020}, channels: [can0], protocol: can, database: no.dbc}\n"
+        "  - {name: obd, models: [van, bus], channels: [can0], protocol: obd}\n"
+    )
+    found = read_usable(tmp_path / "manifest.yaml")
+    assert [one.decoder.label for one in found.refused] == ["gone@1"]
+    assert "no.dbc" in found.refused[0].reasons[0]
+    # A van of these years has no decoder at all; older ones and buses keep what is sound.
+    assert [
+        len(found.bus(*whose, "can0").decoders) for whose in (("van", 2021), ("van", 2019), ("bus", 2021))
+    ] == [0, 1, 1]
+
+
+def test_decoders_that_contradict_each_other_are_both_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.yaml").write_text(
+        "version: 3\ndecoders:\n"
+        "  - {name: one, models: [van], channels: [can0], protocol: obd}\n"
+        "  - {name: two, models: [van], channels: ['*'], protocol: obd}\n"
+        "  - {name: three, models: [bus], channels: ['*'], protocol: obd}\n"
+    )
+    found = read_usable(tmp_path / "manifest.yaml")
+    assert [one.label for one in found.decoders] == ["three@1"]
+    assert {one.decoder.label: one.reasons for one in found.refused} == dict.fromkeys(
+        ("one@1", "two@1"), ("one@1 and two@1 both read OBD-II replies of van",)
+    )

@@ -53,6 +53,58 @@ trip as (
     group by t.tenant_id, t.driver_key, t.local_date
 ),
 
+-- What tachographs and drivers have recorded; what goes on lasts until the next. Whatever was faulty is left out.
+recorded as (
+    select
+        a.tenant_id,
+        a.driver_id,
+        a.activity,
+        tstzrange(a.started_at, greatest(a.started_at, coalesce(
+            a.ended_at, lead(a.started_at) over (partition by a.tenant_id, a.driver_id order by a.started_at, a.event_id)
+        ))) as during
+    from {{ source('store', 'int_driver_activity') }} as a
+    inner join driver as r on a.tenant_id = r.tenant_id and a.driver_id = r.driver_id
+        {%- if is_incremental() %} and a.started_at >= r.since - 2 {%- endif %}
+    where
+        a.origin <> 'inferred'
+        and not exists (
+            select from {{ source('store', 'int_driver_activity_fault') }} as f
+            where f.tenant_id = a.tenant_id and f.driver_id = a.driver_id and f.event_id = a.event_id and f.is_left_out
+        )
+),
+
+duty as (
+    select
+        d.tenant_id,
+        d.driver_id,
+        d.local_date,
+        range_agg(
+            r.during * tstzrange(
+                d.local_date::timestamp at time zone d.time_zone, (d.local_date + 1)::timestamp at time zone d.time_zone
+            )
+        ) filter (where r.activity in ('driving', 'other_work', 'availability')) as during
+    from day as d
+    inner join recorded as r
+        on d.tenant_id = r.tenant_id and d.driver_id = r.driver_id
+        -- No activity but a long rest begins two days before; so a day depends on the same records in every run.
+        and lower(r.during) >= (d.local_date - 2)
+        and r.during && tstzrange(
+            d.local_date::timestamp at time zone d.time_zone, (d.local_date + 1)::timestamp at time zone d.time_zone
+        )
+    group by d.tenant_id, d.driver_id, d.local_date
+),
+
+worked as (
+    select
+        u.tenant_id,
+        u.driver_id,
+        u.local_date,
+        coalesce((
+            select sum(extract(epoch from upper(stretch) - lower(stretch))) from unnest(u.during) as stretch
+        ), 0)::double precision as on_duty_s
+    from duty as u
+),
+
 shipment as (
     select
         t.tenant_id,
@@ -74,10 +126,10 @@ select
     d.local_date,
     d.time_zone,
     {{ length_of_day('d.local_date', 'd.time_zone') }} as day_s,
-    d.on_duty_s,
-    'tracks' as on_duty_source,
+    coalesce(w.on_duty_s, d.on_duty_s) as on_duty_s,
+    case when w.on_duty_s is null then 'tracks' else 'activities' end as on_duty_source,
     d.driving_s,
-    d.driving_s / nullif(d.on_duty_s, 0) as utilization_share,
+    d.driving_s / nullif(coalesce(w.on_duty_s, d.on_duty_s), 0) as utilization_share,
     case when d.engine_known_s > 0 then d.idle_s end as idle_s,
     d.site_wait_s,
     d.site_stops,
@@ -91,3 +143,4 @@ select
 from day as d
 left join trip as t on d.tenant_id = t.tenant_id and d.driver_key = t.driver_key and d.local_date = t.local_date
 left join shipment as s on d.tenant_id = s.tenant_id and d.driver_id = s.driver_id and d.local_date = s.local_date
+left join worked as w on d.tenant_id = w.tenant_id and d.driver_id = w.driver_id and d.local_date = w.local_date

@@ -23,7 +23,7 @@ select
     t.distance_km,
     t.odometer_km,
     t.odometer_track_km,
-    case when t.odometer_km > 0 then t.odometer_track_km / t.odometer_km - 1 end as odometer_difference_share,
+    case when t.odometer_km > 0 then (t.odometer_track_km - t.odometer_km) / t.odometer_km end as odometer_difference_share,
     t.odometer_faults,
     t.distance_km * 3600 / nullif(extract(epoch from t.ended_at - t.started_at)::double precision, 0) as mean_kmh,
     t.max_kmh,

@@ -71,7 +71,7 @@ select
     t.empty_share,
     d.odometer_km,
     d.odometer_track_km,
-    case when d.odometer_km > 0 then d.odometer_track_km / d.odometer_km - 1 end as odometer_difference_share,
+    case when d.odometer_km > 0 then (d.odometer_track_km - d.odometer_km) / d.odometer_km end as odometer_difference_share,
     d.odometer_faults,
     d.odometer_end_km
 from day as d
