@@ -33,6 +33,7 @@ GROUPS = (
     "backfill",
     "reconcile",
     "retention",
+    "privacy",
     "driver_hours",
     "can",
     "docs",

@@ -1,29 +1,31 @@
+{% macro published() -%}
+    {#- Gives what dbt has built to its readers, with the policies that its columns ask for; see ops.publish. A view reads
+        with its reader's rights, a table without tenant_id fails. The project calls it for every mart and report. -#}
+    select ops.publish('{{ this }}'::regclass)
+{%- endmacro %}
+
+{% macro published_words() -%}
+    {#- A seed of the marts holds words that are the same for every tenant; any other is not for readers. -#}
+    {%- if this.schema in ('marts', 'reports') -%}
+    select ops.publish('{{ this }}'::regclass, is_shared => true)
+    {%- endif -%}
+{%- endmacro %}
+
 {% macro tenant_policy() -%}
-    {#- Row-level security that fails closed: an analyst without a tenant set sees nothing. Set once, as it locks. -#}
-    do $policy$
-    begin
-        if not exists (
-            select from pg_catalog.pg_policies
-            where schemaname = '{{ this.schema }}' and tablename = '{{ this.identifier }}' and policyname = 'tenant'
-        ) then
-            alter table {{ this }} enable row level security;
-            create policy tenant on {{ this }} for select to fleet_analyst
-            using (tenant_id = (select current_setting('fleetflow.tenant', true)));
-        end if;
-    end $policy$
+    {{ published() }}
 {%- endmacro %}
 
 {% macro invoker_view() -%}
-    {#- Without this a view would read with its owner's rights and pass by the policies beneath. -#}
-    alter view {{ this }} set (security_invoker = true)
+    {{ published() }}
 {%- endmacro %}
 
 {% macro closed_to_tenants() -%}
-    {#- Row-level security without a policy: only the owner and roles that bypass it read these. -#}
+    {#- Row-level security without a policy: only roles that bypass it read these, the owner among them by its attribute. -#}
     do $closed$
     begin
-        if not (select relrowsecurity from pg_catalog.pg_class where oid = '{{ this }}'::regclass) then
+        if not (select relrowsecurity and relforcerowsecurity from pg_catalog.pg_class where oid = '{{ this }}'::regclass) then
             alter table {{ this }} enable row level security;
+            alter table {{ this }} force row level security;
         end if;
     end $closed$
 {%- endmacro %}

@@ -72,11 +72,14 @@ def _set_key(conn: Connection, key: str) -> str:
     stored = conn.execute("select count(*) from vault.pseudonym_key").fetchone()
     conn.execute("call ops.set_pseudonym_key(%s)", (key,))
     same = conn.execute(
-        "select inner_pad = vault.pad(convert_to(%s, 'UTF8'), 54) from vault.pseudonym_key where version = 1",
+        "select inner_pad = vault.pad(convert_to(%s, 'UTF8'), 54) from vault.pseudonym_key where retired_at is null",
         (key,),
     ).fetchone()
     if same is None or not same[0]:
-        raise UserError("FLEETFLOW_PSEUDONYM_KEY is not the key that this warehouse was set up with")
+        raise UserError(
+            "FLEETFLOW_PSEUDONYM_KEY is not the key that this warehouse uses; if it is meant to become it, run"
+            " `fleetflow privacy rotate-key`"
+        )
     return "kept" if stored and stored[0] else "set"
 
 

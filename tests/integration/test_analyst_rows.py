@@ -24,6 +24,7 @@ VISIBLE = """
 
 # What is the same for every tenant: words and targets, no rows of anybody.
 SEEDS = {
+    "marts.service_task",
     "marts.delay_rate",
     "marts.edi_reason",
     "marts.exception_reason",

@@ -145,4 +145,4 @@ from day as d
 left join trip as t on d.tenant_id = t.tenant_id and d.driver_key = t.driver_key and d.local_date = t.local_date
 left join shipment as s on d.tenant_id = s.tenant_id and d.driver_id = s.driver_id and d.local_date = s.local_date
 left join worked as w
-    on d.tenant_id = w.tenant_id and d.driver_id = w.driver_id and d.local_date = w.local_date and w.on_duty_s >= d.driving_s
+    on d.tenant_id = w.tenant_id and d.driver_id = w.driver_id and d.local_date = w.local_date and d.driving_s <= w.on_duty_s
