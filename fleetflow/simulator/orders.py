@@ -207,7 +207,14 @@ def _drivers(fleet: Fleet, start: datetime) -> Iterator[Row]:
 
 
 def _vehicles(fleet: Fleet, start: datetime) -> Iterator[Row]:
-    return ((*vehicle_row(fleet.network, v, fleet.plan.seed), start) for v in fleet.crew.vehicles)
+    """Vehicles that live a whole life are of any age; the others, whose services nobody writes, too new to need one."""
+    lives, today = fleet.lives.vehicle_numbers, fleet.plan.start.date()
+    for vehicle in fleet.crew.vehicles:
+        row = dict(zip(VEHICLES, (*vehicle_row(fleet.network, vehicle, fleet.plan.seed), start), strict=True))
+        if lives and vehicle.number not in lives:
+            began = today - timedelta(days=14 + vehicle.number % 300)
+            row |= {"model_year": began.year, "in_service_from": began}
+        yield tuple(row.values())
 
 
 def _assignments(fleet: Fleet) -> Iterator[Row]:

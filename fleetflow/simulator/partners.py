@@ -57,14 +57,14 @@ class Scan:
 
 @dataclass(frozen=True)
 class FleetFacts:
-    """What partners know of a fleet at a moment: its vehicles, each with a driver or none, and shipments to scan.
+    """What partners know of a fleet at a moment: its vehicles, and shipments to scan.
 
-    `purchases` and `visits` are of the vehicles that live a whole life; what else is billed is drawn for `vehicles`.
+    `vehicles`: each with a driver or none, and its tank in litres. `purchases` and `visits` are of the vehicles that live a whole life; what else is billed is drawn for `vehicles`.
     """
 
     tenant: str
     at: datetime
-    vehicles: Sequence[tuple[str, str | None]]
+    vehicles: Sequence[tuple[str, str | None, int]]
     scans: Sequence[Scan]
     purchases: Sequence[Purchase] = ()
     visits: Sequence[Visit] = ()
@@ -137,7 +137,11 @@ def facts_of(fleet: Fleet) -> FleetFacts:
     """Take from a fleet what partners know of it; may be asked before, while and after it is streamed."""
     drivers = fleet.crew.drivers
     vehicles = [
-        (vehicle.vehicle_id, drivers[vehicle.drivers[0]].driver_id if vehicle.drivers else None)
+        (
+            vehicle.vehicle_id,
+            drivers[vehicle.drivers[0]].driver_id if vehicle.drivers else None,
+            vehicle.kind.tank_l,
+        )
         for vehicle in fleet.crew.vehicles
         if vehicle.number not in fleet.lives.vehicle_numbers
     ]
@@ -237,8 +241,8 @@ def _cards(facts: FleetFacts, rng: Random) -> Iterator[Upload]:
 
 
 def _purchase(facts: FleetFacts, rng: Random, day: datetime, number: str) -> dict[str, str]:
-    vehicle, driver = rng.choice(facts.vehicles)
-    product, litres = rng.choice(_PRODUCTS), rng.uniform(20, 480)
+    vehicle, driver, tank_l = rng.choice(facts.vehicles)
+    product, litres = rng.choice(_PRODUCTS), tank_l * rng.uniform(0.2, 0.9)
     station = rng.choice(_STATIONS)
     values = (
         number, "77", vehicle, driver or "-", f"{day:%d.%m.%Y}", f"{rng.randrange(5, 22):02}:{rng.randrange(60):02}",
@@ -307,7 +311,7 @@ def _jobs(facts: FleetFacts, rng: Random) -> Iterator[Upload]:
 
 
 def _job(facts: FleetFacts, rng: Random, week: object, number: int) -> str:
-    vehicle, _ = rng.choice(facts.vehicles)
+    vehicle, _, _ = rng.choice(facts.vehicles)
     closed = facts.at.date() - timedelta(days=rng.randrange(2, 9))
     opened = closed - timedelta(days=rng.randrange(3))
     miles = f"{rng.uniform(9_000, 350_000):9.1f}" if rng.random() > 0.1 else "999999999"
