@@ -227,3 +227,33 @@ def test_hardly_any_rows(rows: int) -> None:
     assert len(levelled.levels) == rows
     assert find_events(levelled.levels).events == ()
     assert find_leaks(find_day_losses(levelled.levels, ())) == []
+
+
+def parked(loss_l: np.ndarray, every: int = 14) -> tuple[np.ndarray, np.ndarray]:
+    """A tank of 600 l whose vehicle stands and reports each `every` minutes; what is missing by minute."""
+    at = np.arange(0, len(loss_l), every)
+    return START_US + at * MINUTE_US, (400 - loss_l[at]) / 6
+
+
+@pytest.mark.parametrize("every", [1, 14, 30])
+def test_what_goes_slowly_between_sparse_readings_is_a_leak_and_no_drain(every: int) -> None:
+    at_us, level = parked(2.4 * np.arange(3 * 1440) / 60, every)
+    zeros = np.zeros(len(at_us))
+    minutes = make_minutes(zeros.astype(int), at_us, level_pct=level, speed_kmh=zeros, ignition=zeros).minutes
+    levels = trace_levels(minutes, np.array([600.0])).levels
+    found = find_events(levels)
+    assert found.events == ()
+    (leak,) = find_leaks(find_day_losses(levels, found.events))
+    assert leak.litres == pytest.approx(2.4 * 72, rel=0.15)
+
+
+@pytest.mark.parametrize("every", [1, 14, 30])
+def test_what_goes_quickly_between_sparse_readings_is_a_drain(every: int) -> None:
+    loss = np.clip((np.arange(1440) - 700) / 10, 0, 1) * 80
+    at_us, level = parked(loss, every)
+    zeros = np.zeros(len(at_us))
+    minutes = make_minutes(zeros.astype(int), at_us, level_pct=level, speed_kmh=zeros, ignition=zeros).minutes
+    (event,) = find_events(trace_levels(minutes, np.array([600.0])).levels).events
+    assert event.volume_l == pytest.approx(80, rel=0.02)
+    assert event.start_us <= START_US + 701 * MINUTE_US < event.end_us
+    assert event.end_us - event.start_us <= 2 * max(every, 10) * MINUTE_US
