@@ -331,10 +331,20 @@ def _under_way(
             narrowed = _narrow_in_pause(event, step, levels, kept, rules)
             event_or_why = _judge_driving(narrowed, step, series, rules)
             if isinstance(event_or_why, Event):
-                found.append(event_or_why)
+                found.append(_with_plateaus_of(event_or_why, known))
             else:
                 _count(false, event_or_why)
     return known, found
+
+
+def _with_plateaus_of(event: Event, known: Iterable[Event]) -> Event:
+    """Return an event, found where the known ones had been taken out, with its plateaus as the tank had them."""
+    mine = [one for one in known if one.vehicle == event.vehicle]
+    before = sum(one.signed_l for one in mine if one.end_us <= event.start_us)
+    after = sum(one.signed_l for one in mine if one.end_us <= event.end_us)
+    return replace(
+        event, level_before_l=event.level_before_l + before, level_after_l=event.level_after_l + after
+    )
 
 
 def _judge_driving(event: Event, step: _Step, series: _Series, rules: EventRules) -> Event | str:

@@ -161,7 +161,10 @@ def _stuck_sensor(diary: Diary, begin_s: float, start_s: float, rng: Random) -> 
         litres = 0.0
         for later in ended[place:]:
             litres += later.path.length_km * kind.consumption / 100
-            if litres >= max(STUCK_SHARE * kind.tank_l, STUCK_LEAST_L) and trip.start * 60 > begin_s + 6 * HOUR_S:
+            if (
+                litres >= max(STUCK_SHARE * kind.tank_l, STUCK_LEAST_L)
+                and trip.start * 60 > begin_s + 6 * HOUR_S
+            ):
                 chosen.append((trip.start * 60.0 + 300, later.end * 60.0))
                 break
     return Plan(Mischief.STUCK, -1, *rng.choice(chosen)) if chosen else Plan(Mischief.NOTHING)

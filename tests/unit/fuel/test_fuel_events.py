@@ -257,3 +257,27 @@ def test_what_goes_quickly_between_sparse_readings_is_a_drain(every: int) -> Non
     assert event.volume_l == pytest.approx(80, rel=0.02)
     assert event.start_us <= START_US + 701 * MINUTE_US < event.end_us
     assert event.end_us - event.start_us <= 2 * max(every, 10) * MINUTE_US
+
+
+def test_plateaus_of_what_driving_shows_are_the_tanks_own_after_an_earlier_event() -> None:
+    """A theft of 120 l at rest; a silence with one settled reading before it hides the refill of 200 l."""
+    minutes = np.arange(900)
+    speed = np.where((minutes >= 200) & (minutes < 400) | (minutes >= 430) & (minutes < 630), 60.0, 0.0)
+    kept = 500 - 120.0 * (minutes >= 100) + 200.0 * (minutes >= 405)
+    burnt = np.cumsum(np.where(speed > 0, 0.4, 0.0))
+    keep = (minutes < 403) | (minutes >= 430)
+    columns = {
+        "level_pct": (kept - burnt) / 6,
+        "speed_kmh": speed,
+        "ignition": speed > 0,
+        "total_l": 1000 + burnt,
+    }
+    given = {name: one[keep] for name, one in columns.items()}
+    at_us = START_US + minutes[keep] * MINUTE_US
+    levels = trace_levels(
+        make_minutes(np.zeros(len(at_us), int), at_us, **given).minutes, np.array([600.0])
+    ).levels
+    drain, refill = find_events(levels).events
+    assert (drain.kind, refill.kind) == (EventKind.DRAIN, EventKind.REFILL)
+    assert refill.level_before_l == pytest.approx(500 - 120 - 80, abs=3)
+    assert refill.level_after_l == pytest.approx(500 - 120 - 80 + 200, abs=3)

@@ -200,3 +200,20 @@ def test_no_telemetry_is_the_default() -> None:
     lives = lives_of(vehicles=0)
     assert events(lives) == []
     assert lives.vehicle_numbers == frozenset()
+
+
+def test_nobody_is_to_blame_for_a_refill_that_a_stuck_sensor_hid() -> None:
+    lives = usual_lives()
+    events = facts(lives, "run", lives.plan.start_ms, complete=True)["fuel"]
+    stuck = [one for one in events if one["kind"] == "sensor"]
+    for one in events:
+        if one["kind"] == "refill" and any(
+            s["vehicle_id"] == one["vehicle_id"]
+            and s["started_at"] < one["ended_at"]
+            and one["started_at"] < s["ended_at"]
+            for s in stuck
+        ):
+            assert one["optional"]
+            break
+    else:
+        pytest.fail("no refill while a sensor was stuck, expected one at least")
