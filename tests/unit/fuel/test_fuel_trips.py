@@ -138,7 +138,7 @@ def test_too_few_trips_of_the_model_are_no_baseline() -> None:
 
 
 def test_equal_trips_have_a_spread_that_can_be_divided_by() -> None:
-    baseline = make_baseline(trips([30.0] * 20), "v", "m", Profile())
+    baseline = make_baseline(trips([30.0] * 20), "v", "m", Profile(load="full"))
     assert baseline is not None
     assert (baseline.centre_l_100km, baseline.spread_l_100km) == (pytest.approx(30), pytest.approx(0.9))
     assert baseline.deviation(31.8) == pytest.approx(2)
