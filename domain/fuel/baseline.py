@@ -150,6 +150,11 @@ class BaselineBook:
             centre += share * (own_centre - centre)
             spread = ((1 - spread_share) * spread**2 + spread_share * own_spread**2) ** 0.5
             basis = name
+        if profile.load == UNKNOWN:
+            # A few trips may have been equally heavy by chance; the next is not.
+            of_load = self._rules.load_unknown_share * centre
+            share = self._rules.weight / (sizes["model"] + self._rules.weight)
+            spread = max(spread, ((1 - share) * spread**2 + share * of_load**2) ** 0.5)
         floor = max(self._rules.floor_share * centre, self._rules.floor_l_100km, 1e-9)
         return Baseline(centre, max(spread, floor), sizes["vehicle_profile"], sizes["model"], basis)
 

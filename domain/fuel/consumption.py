@@ -6,7 +6,7 @@ result, so that a reader sees what a figure rests on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,7 +17,7 @@ from domain.fuel.events import Event
 from domain.fuel.level import Levelled
 from domain.fuel.minutes import MINUTE_US, Minutes
 from domain.fuel.rules import ReadingRules, TripFuelRules
-from domain.tracks.table import Ints
+from domain.tracks.table import Floats, Ints
 
 
 class Method(StrEnum):
@@ -92,7 +92,7 @@ class FuelLog:
         self._counter: Counter = read_counter(
             self._at_us, self._total, readings.most_lph, readings.counter_slack_l, readings.confirm
         )
-        self._events = [one for one in events if one.vehicle == vehicle]
+        self._level_l = self._without(one for one in events if one.vehicle == vehicle)
 
     def measure(self, start_us: int, end_us: int, km: float | None) -> TripFuel:
         """Return the fuel of a trip that ends after it starts; `km` is its way, None unknown."""
@@ -196,12 +196,23 @@ class FuelLog:
             return None, None
         tank = float(self._levels.tank_l[0])
         error = self._rules.level_error_share * tank * 2**0.5
-        inside = [one for one in self._events if one.start_us < end_us and one.end_us > start_us]
-        fell = before - after + sum(one.signed_l for one in inside)
+        fell = before - after
         if fell < -self._rules.level_sigmas * error:
             faults.append(TripFault.LEVEL_ROSE)
             return None, error
         return (fell if fell > 0 else None), error
+
+    def _without(self, events: Iterable[Event]) -> Floats:
+        """Return the levels as if there had been no events: unknown within one, and put right from its end on.
+
+        So it does not matter on which side of a trip's end a refill lies, or the minutes that its level is read in.
+        """
+        level = self._levels.level_l.copy()
+        for event in events:
+            first, last = np.searchsorted(self._at_us, [event.start_us + 1, event.end_us])
+            level[first:last] = np.nan
+            level[last:] -= event.signed_l
+        return level
 
     def _level_near(self, at_us: int, way: int) -> float | None:
         """Return the median level on the outer side of a trip's end, settled levels before others."""
@@ -209,10 +220,10 @@ class FuelLog:
         first, last = (at_us - edge_us, at_us) if way < 0 else (at_us, at_us + edge_us)
         low, high = np.searchsorted(self._at_us, [first, last + 1])
         rows = np.arange(low, high)
-        rows = rows[~np.isnan(self._levels.level_l[rows])]
+        rows = rows[~np.isnan(self._level_l[rows])]
         quiet = rows[self._levels.is_quiet[rows]]
         rows = quiet if len(quiet) else rows
-        return float(np.median(self._levels.level_l[rows])) if len(rows) else None
+        return float(np.median(self._level_l[rows])) if len(rows) else None
 
     def _idle(self, start_us: int, end_us: int) -> float | None:
         """Return what was burnt in minutes below idle speed; None unless all of the trip's burn is measured."""

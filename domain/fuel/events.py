@@ -149,7 +149,7 @@ def _at_rest(levels: Levels, rules: EventRules, false: dict[str, int]) -> list[E
     events = []
     for step in _find_steps(series, rules.rest_least, rules):
         event = _rest_event(step, series, levels, rules)
-        if _takes_too_long(event, rules):
+        if _takes_too_long(event, rules) or _goes_slowly(step, series, rules):
             _count(false, "slow")
         else:
             events.append(event)
@@ -226,6 +226,19 @@ def _rest_event(step: _Step, series: _Series, levels: Levels, rules: EventRules)
 def _takes_too_long(event: Event, rules: EventRules) -> bool:
     most = rules.most_refill_s if event.kind is EventKind.REFILL else rules.most_drain_s
     return not event.has_gap and event.end_us - event.start_us > most * 1e6
+
+
+def _goes_slowly(step: _Step, series: _Series, rules: EventRules) -> bool:
+    """Say whether a step over silences went on for longer than an event does, with none of them holding most of it.
+
+    A device that reports each quarter of an hour at rest leaves nothing but silences, and tells a leak all the same.
+    """
+    at_us, kept = (one[step.first : step.last + 1] for one in (series.at_us, series.value))
+    most = rules.most_refill_s if step.change > 0 else rules.most_drain_s
+    if at_us[-1] - at_us[0] <= most * 1e6 or len(kept) < 2:
+        return False
+    values = np.concatenate([[step.before], kept[1:-1], [step.after]])
+    return float(np.max(np.diff(values) / step.change)) < rules.sudden_share
 
 
 def _without_returns(
@@ -318,10 +331,20 @@ def _under_way(
             narrowed = _narrow_in_pause(event, step, levels, kept, rules)
             event_or_why = _judge_driving(narrowed, step, series, rules)
             if isinstance(event_or_why, Event):
-                found.append(event_or_why)
+                found.append(_with_plateaus_of(event_or_why, known))
             else:
                 _count(false, event_or_why)
     return known, found
+
+
+def _with_plateaus_of(event: Event, known: Iterable[Event]) -> Event:
+    """Return an event, found where the known ones had been taken out, with its plateaus as the tank had them."""
+    mine = [one for one in known if one.vehicle == event.vehicle]
+    before = sum(one.signed_l for one in mine if one.end_us <= event.start_us)
+    after = sum(one.signed_l for one in mine if one.end_us <= event.end_us)
+    return replace(
+        event, level_before_l=event.level_before_l + before, level_after_l=event.level_after_l + after
+    )
 
 
 def _judge_driving(event: Event, step: _Step, series: _Series, rules: EventRules) -> Event | str:

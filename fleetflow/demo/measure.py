@@ -52,9 +52,9 @@ SUBJECTS = (
     ),
     Subject(
         "fuel anomaly", lambda planted: planted.fuel(*ANOMALIES), "fct_fuel_anomaly",
-        ("vehicle_id", "kind", "occurred_at"),
-        "select vehicle_id, kind, occurred_at, occurred_at from marts.fct_fuel_anomaly"
-        " where vehicle_id = any(%(vehicles)s) and occurred_at >= %(since)s",
+        ("vehicle_id", "kind", "occurred_at", "ended_at"),
+        "select vehicle_id, kind, occurred_at, ended_at from marts.fct_fuel_anomaly"
+        " where vehicle_id = any(%(vehicles)s) and ended_at >= %(since)s",
         Tolerance(6 * HOUR, many=True),
     ),
     Subject(

@@ -96,9 +96,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 @pytest.fixture(scope="module")
 def fixes() -> list[Row]:
     dice = random.Random(4)
-    return [
-        *positions("honest", dice), *positions("thief", dice, steals=True), *positions("leaky", dice, leaks=True)
-    ]  # fmt: skip
+    honest = positions("honest", dice)
+    # A receiver whose week rolled over says 2006.
+    rolled = honest[700] | {"event_id": "rolled", "fixed_at": honest[700]["fixed_at"] - timedelta(weeks=1024)}
+    return [*honest, rolled, *positions("thief", dice, steals=True), *positions("leaky", dice, leaks=True)]
 
 
 @contextmanager
@@ -182,6 +183,11 @@ def test_anomalies_are_those_that_were_planted(at_once: Settings) -> None:
         ("leaky", "leak", "leak", None),
         ("thief", "drain_parked", "theft", None),
     ]
+
+
+def test_a_clock_that_rolled_over_takes_no_tank_there(at_once: Settings) -> None:
+    assert rows(at_once, "select min(minute) from intermediate.int_fuel_reading") == [(START,)]
+    assert rows(at_once, "select min(utc_date) from intermediate.int_fuel_day") == [(START.date(),)]
 
 
 def test_purchases_say_what_became_of_them(at_once: Settings) -> None:

@@ -25,6 +25,7 @@ FILL_UP_BELOW = 0.34
 LEAST_STOP_MINUTES = 14
 NOISE, SLOSH, TILT = 0.25, 1.1, 30.0
 FAR_KM = 160.0
+STUCK_SHARE, STUCK_LEAST_L = 0.15, 25.0
 
 
 class Mischief(StrEnum):
@@ -121,7 +122,9 @@ def plan_mischief(mischief: Mischief, diary: Diary, start_s: float, rng: Random)
         return Plan(
             mischief, -1, begin_s + rng.uniform(10, 20) * HOUR_S, start_s - rng.uniform(2, 6) * HOUR_S, 0.004
         )
-    if mischief in (Mischief.STUCK, Mischief.ROLLBACK):
+    if mischief is Mischief.STUCK:
+        return _stuck_sensor(diary, begin_s, start_s, rng)
+    if mischief is Mischief.ROLLBACK:
         at_s = begin_s + rng.uniform(20, 30) * HOUR_S
         return Plan(mischief, -1, at_s, at_s + 30 * HOUR_S)
     if mischief is Mischief.THEFT_MOVING:
@@ -148,6 +151,23 @@ def plan_mischief(mischief: Mischief, diary: Diary, start_s: float, rng: Random)
         return Plan(Mischief.NOTHING)
     share = rng.uniform(0.14, 0.26) if wants_off else rng.uniform(0.4, 0.5)
     return Plan(mischief, rng.choice(places), share=share)
+
+
+def _stuck_sensor(diary: Diary, begin_s: float, start_s: float, rng: Random) -> Plan:
+    """It hangs from early in a trip on, for as long as so much of the tank takes: at rest all levels stand."""
+    kind, chosen = diary.vehicle.kind, []
+    ended = [trip for trip in diary.trips if trip.end * 60 < start_s - HOUR_S]
+    for place, trip in enumerate(ended):
+        litres = 0.0
+        for later in ended[place:]:
+            litres += later.path.length_km * kind.consumption / 100
+            if (
+                litres >= max(STUCK_SHARE * kind.tank_l, STUCK_LEAST_L)
+                and trip.start * 60 > begin_s + 6 * HOUR_S
+            ):
+                chosen.append((trip.start * 60.0 + 300, later.end * 60.0))
+                break
+    return Plan(Mischief.STUCK, -1, *rng.choice(chosen)) if chosen else Plan(Mischief.NOTHING)
 
 
 def _moving_theft(diary: Diary, begin_s: float, start_s: float, rng: Random) -> Plan:

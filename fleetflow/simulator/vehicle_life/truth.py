@@ -16,6 +16,7 @@ from typing import Any
 from fleetflow.simulator.network import Site
 from fleetflow.simulator.vehicle_life.duties import DriverLife
 from fleetflow.simulator.vehicle_life.life import Lives, VehicleLife
+from fleetflow.simulator.vehicle_life.tank import FuelEvent, Mischief
 from fleetflow.simulator.vehicle_life.trouble import Spell
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -131,8 +132,17 @@ def _fuel(one: VehicleLife, until_s: float) -> Iterator[Fact]:
                 "started_at": _at(event.start_s),
                 "ended_at": _at(event.end_s),
                 "litres": round(event.litres, 1),
-                "optional": event.end_s > until_s - 4 * UNSETTLED_S,
+                "optional": event.end_s > until_s - 4 * UNSETTLED_S or _is_unseen(event, one),
             }
+
+
+def _is_unseen(event: FuelEvent, one: VehicleLife) -> bool:
+    """Say whether a sensor was stuck while fuel came or went: no level then tells of it."""
+    return event.kind != Mischief.STUCK and any(
+        stuck.start_s < event.end_s and event.start_s < stuck.end_s
+        for stuck in one.tank.events
+        if stuck.kind == Mischief.STUCK
+    )
 
 
 def _trouble(one: VehicleLife, until_s: float) -> Iterator[Fact]:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from fleetflow.runtime import Connection
 from fleetflow.vehicles.touched import Entity, Touched
+from fleetflow.vehicles.tracks import timely
+
+# A clock that ran ahead, was never set or rolled over must not take a vehicle's tank there; tracks count such fixes.
+_IS_TIMELY = f"""
+    e.batch_id = any(array(select batch_id from ops.pending_batch where run_id = %(run)s))
+    and not ({timely.condition(timely.TOO_LATE)} or {timely.condition(timely.TOO_OLD)})
+"""
+
+_FIXED = f"""
+select e.tenant_id, e.vehicle_id, min(e.fixed_at) from landing.gps_location as e where {_IS_TIMELY}
+group by e.tenant_id, e.vehicle_id
+"""
 
 # Which fix stands for its minute is told by the fixes alone, so that batches may be cut and claimed in any way.
-_KEEP_READINGS = """
+_KEEP_READINGS = f"""
 insert into intermediate.int_fuel_reading as kept (
     tenant_id, vehicle_id, minute, fixed_at, event_id, recorded_at, level_pct, odometer_km, altitude_m, lat, lon,
     speed_kmh, ignition_on
@@ -18,9 +31,8 @@ select distinct on (tenant_id, vehicle_id, date_trunc('minute', fixed_at))
     altitude_m, lat, lon,
     max(speed_kmh) over (partition by tenant_id, vehicle_id, date_trunc('minute', fixed_at)),
     bool_or(ignition_on) over (partition by tenant_id, vehicle_id, date_trunc('minute', fixed_at))
-from landing.gps_location
-where batch_id = any(array(select batch_id from ops.pending_batch where run_id = %(run)s))
-    and fixed_at <= recorded_at + interval '5 minutes'
+from landing.gps_location as e
+where {_IS_TIMELY}
 order by tenant_id, vehicle_id, date_trunc('minute', fixed_at), fuel_level_pct is null, fixed_at, event_id, recorded_at,
     lat, lon, fuel_level_pct, odometer_km, altitude_m
 on conflict (tenant_id, vehicle_id, minute) do update set
@@ -74,9 +86,15 @@ group by k.tenant_id, k.vehicle_id
 """
 
 
-def keep_readings(conn: Connection, run_id: UUID) -> int:
+def find_fixed(conn: Connection, run_id: UUID, now: datetime) -> Touched:
+    """Return vehicles that the run has fixes of a believable time of, with the earliest."""
+    rows = conn.execute(_FIXED.encode(), {"run": run_id} | timely.limits(now))
+    return {Entity(tenant, vehicle): since for tenant, vehicle, since in rows}
+
+
+def keep_readings(conn: Connection, run_id: UUID, now: datetime) -> int:
     """Roll up the minutes that the run's fixes lie in; return how many were written."""
-    return conn.execute(_KEEP_READINGS, {"run": run_id}).rowcount
+    return conn.execute(_KEEP_READINGS.encode(), {"run": run_id} | timely.limits(now)).rowcount
 
 
 def find_moved(conn: Connection, run_id: UUID) -> Touched:

@@ -181,7 +181,11 @@ def _day(code: int, row: Sequence[Any]) -> DayLoss:
 
 
 def _minutes(rows: Sequence[Sequence[Any]], now: datetime) -> Gathered:
-    """Take the level of the bus on UTC days that have one there, and of the position device on others."""
+    """Take the level of one source a UTC day: of the one that tells it in more minutes, of the bus if they are even.
+
+    Most buses sleep with the engine, so that they do not see what goes while it is off. Sources are not mixed within a
+    day: they differ in their steps, and a stuck level would change with each.
+    """
     if not rows:
         return make_minutes([], [])
     columns = list(zip(*rows, strict=True))
@@ -189,11 +193,12 @@ def _minutes(rows: Sequence[Sequence[Any]], now: datetime) -> Gathered:
     can, gps = _floats(columns[2]), _floats(columns[3])
     at_us = np.array([micros(at) for at in columns[1]], np.int64)
     day = code * 1_000_000 + at_us // DAY_US
-    has_bus = np.isin(day, np.unique(day[~np.isnan(can)]))
+    of_day = np.unique(day, return_inverse=True)[1]
+    more_by_bus = np.bincount(of_day, ~np.isnan(can) * 1.0 - ~np.isnan(gps) * 1.0)
     return make_minutes(
         code,
         at_us,
-        level_pct=np.where(has_bus, can, gps),
+        level_pct=np.where(more_by_bus[of_day] >= 0, can, gps),
         speed_kmh=_floats(columns[4]),
         ignition=[-1 if one is None else int(one) for one in columns[5]],
         rate_lph=_floats(columns[6]),

@@ -8,9 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from domain.contracts.fuel_purchase import FUEL_PURCHASE
-from domain.contracts.gps_location import GPS_LOCATION
 from fleetflow.vehicles.fuel.expecting import expect
-from fleetflow.vehicles.fuel.gathering import find_moved, keep_purchases, keep_readings
+from fleetflow.vehicles.fuel.gathering import find_fixed, find_moved, keep_purchases, keep_readings
 from fleetflow.vehicles.fuel.horizon import go_back
 from fleetflow.vehicles.fuel.judging import judge
 from fleetflow.vehicles.fuel.reading import read_chunk
@@ -29,7 +28,7 @@ def fold_fuel(work: Work) -> Mapping[str, int]:
     conn = work.conn
     touched: dict[Entity, datetime] = {}
     for one in (
-        find_touched(conn, work.run_id, GPS_LOCATION),
+        find_fixed(conn, work.run_id, work.now),
         find_touched(conn, work.run_id, FUEL_PURCHASE),
         find_moved(conn, work.run_id),
         _touched_before(work),
@@ -37,7 +36,8 @@ def fold_fuel(work: Work) -> Mapping[str, int]:
         for entity, since in one.items():
             touched[entity] = min(since, touched.get(entity, since))
     counts: Counter[str] = Counter(
-        minutes_of_fixes=keep_readings(conn, work.run_id), purchases=keep_purchases(conn, work.run_id)
+        minutes_of_fixes=keep_readings(conn, work.run_id, work.now),
+        purchases=keep_purchases(conn, work.run_id),
     )
     changed: dict[Entity, datetime] = {}
     order = sorted(touched)

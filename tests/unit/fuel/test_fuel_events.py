@@ -227,3 +227,57 @@ def test_hardly_any_rows(rows: int) -> None:
     assert len(levelled.levels) == rows
     assert find_events(levelled.levels).events == ()
     assert find_leaks(find_day_losses(levelled.levels, ())) == []
+
+
+def parked(loss_l: np.ndarray, every: int = 14) -> tuple[np.ndarray, np.ndarray]:
+    """A tank of 600 l whose vehicle stands and reports each `every` minutes; what is missing by minute."""
+    at = np.arange(0, len(loss_l), every)
+    return START_US + at * MINUTE_US, (400 - loss_l[at]) / 6
+
+
+@pytest.mark.parametrize("every", [1, 14, 30])
+def test_what_goes_slowly_between_sparse_readings_is_a_leak_and_no_drain(every: int) -> None:
+    at_us, level = parked(2.4 * np.arange(3 * 1440) / 60, every)
+    zeros = np.zeros(len(at_us))
+    minutes = make_minutes(zeros.astype(int), at_us, level_pct=level, speed_kmh=zeros, ignition=zeros).minutes
+    levels = trace_levels(minutes, np.array([600.0])).levels
+    found = find_events(levels)
+    assert found.events == ()
+    (leak,) = find_leaks(find_day_losses(levels, found.events))
+    assert leak.litres == pytest.approx(2.4 * 72, rel=0.15)
+
+
+@pytest.mark.parametrize("every", [1, 14, 30])
+def test_what_goes_quickly_between_sparse_readings_is_a_drain(every: int) -> None:
+    loss = np.clip((np.arange(1440) - 700) / 10, 0, 1) * 80
+    at_us, level = parked(loss, every)
+    zeros = np.zeros(len(at_us))
+    minutes = make_minutes(zeros.astype(int), at_us, level_pct=level, speed_kmh=zeros, ignition=zeros).minutes
+    (event,) = find_events(trace_levels(minutes, np.array([600.0])).levels).events
+    assert event.volume_l == pytest.approx(80, rel=0.02)
+    assert event.start_us <= START_US + 701 * MINUTE_US < event.end_us
+    assert event.end_us - event.start_us <= 2 * max(every, 10) * MINUTE_US
+
+
+def test_plateaus_of_what_driving_shows_are_the_tanks_own_after_an_earlier_event() -> None:
+    """A theft of 120 l at rest; a silence with one settled reading before it hides the refill of 200 l."""
+    minutes = np.arange(900)
+    speed = np.where((minutes >= 200) & (minutes < 400) | (minutes >= 430) & (minutes < 630), 60.0, 0.0)
+    kept = 500 - 120.0 * (minutes >= 100) + 200.0 * (minutes >= 405)
+    burnt = np.cumsum(np.where(speed > 0, 0.4, 0.0))
+    keep = (minutes < 403) | (minutes >= 430)
+    columns = {
+        "level_pct": (kept - burnt) / 6,
+        "speed_kmh": speed,
+        "ignition": speed > 0,
+        "total_l": 1000 + burnt,
+    }
+    given = {name: one[keep] for name, one in columns.items()}
+    at_us = START_US + minutes[keep] * MINUTE_US
+    levels = trace_levels(
+        make_minutes(np.zeros(len(at_us), int), at_us, **given).minutes, np.array([600.0])
+    ).levels
+    drain, refill = find_events(levels).events
+    assert (drain.kind, refill.kind) == (EventKind.DRAIN, EventKind.REFILL)
+    assert refill.level_before_l == pytest.approx(500 - 120 - 80, abs=3)
+    assert refill.level_after_l == pytest.approx(500 - 120 - 80 + 200, abs=3)

@@ -138,7 +138,7 @@ def test_too_few_trips_of_the_model_are_no_baseline() -> None:
 
 
 def test_equal_trips_have_a_spread_that_can_be_divided_by() -> None:
-    baseline = make_baseline(trips([30.0] * 20), "v", "m", Profile())
+    baseline = make_baseline(trips([30.0] * 20), "v", "m", Profile(load="full"))
     assert baseline is not None
     assert (baseline.centre_l_100km, baseline.spread_l_100km) == (pytest.approx(30), pytest.approx(0.9))
     assert baseline.deviation(31.8) == pytest.approx(2)
@@ -245,3 +245,30 @@ def test_a_counter_at_odds_with_the_level_is_the_sensors_first() -> None:
         (Source.SENSOR, Word.LIKELY), (Source.LEAK, Word.POSSIBLE), (Source.THEFT, Word.POSSIBLE),
     ]  # fmt: skip
     assert judge_methods(0, at(0), at(200), burnt(20.0, by_level_l=80.0, level_error_l=14.0)) is None
+
+
+@pytest.mark.parametrize("refilled_at", [110, 112, 118])
+def test_a_refill_about_a_trips_end_does_not_count_as_burnt(refilled_at: int) -> None:
+    """Levels of 44 % before it and 90 % from it on, wherever the end lies; the counter says 30 l as well."""
+    speed = np.full(140, 60.0)
+    speed[:10] = speed[105:] = 0
+    level = np.r_[np.full(10, 50.0), np.linspace(50, 44, 95), np.full(35, 44.0)]
+    level[refilled_at:] += 46
+    total = 1000 + np.r_[np.zeros(10), np.linspace(0, 30, 95), np.full(35, 30.0)]
+    log = log_of(140, level_pct=level, speed_kmh=speed, total_l=total)
+    for end in range(105, 120):
+        fuel = log.measure(at(10), at(end), 100.0)
+        assert fuel.by_level_l == pytest.approx(30, abs=3)
+        assert judge_methods(0, at(10), at(end), fuel) is None
+
+
+def test_unknown_load_widens_what_a_few_trips_that_were_alike_promise() -> None:
+    few = make_baseline(trips([30.0, 30.5, 29.5] * 3), "v", "m", Profile())
+    known = make_baseline(trips([30.0, 30.5, 29.5] * 3), "v", "m", Profile(load="full"))
+    many = make_baseline(trips([30.0, 30.5, 29.5] * 100), "v", "m", Profile())
+    assert few is not None
+    assert known is not None
+    assert many is not None
+    assert few.spread_l_100km > 0.04 * 30
+    assert known.spread_l_100km <= 0.03 * 30
+    assert many.spread_l_100km < 0.035 * 30

@@ -90,6 +90,21 @@ def test_thefts_lower_a_level_that_nothing_else_explains() -> None:
                 assert fall - burnt == pytest.approx(event.litres, rel=0.02)
 
 
+def test_a_sensor_is_stuck_while_much_is_burnt_or_nobody_could_tell() -> None:
+    stuck = [
+        (one, event)
+        for one in usual_lives().vehicles
+        for event in one.tank.events
+        if event.kind == Mischief.STUCK
+    ]
+    assert stuck
+    for one, event in stuck:
+        burnt = np.diff(one.samples.at(np.array([event.start_s, event.end_s]), one.samples.used_l))[0]
+        assert burnt > max(0.1 * one.vehicle.kind.tank_l, 20)
+        held = (one.samples.at_s >= event.start_s) & (one.samples.at_s < event.end_s)
+        assert len(set(one.tank.sensor_pct[held].tolist())) == 1
+
+
 def test_a_purchase_is_where_the_vehicle_was_unless_it_was_planted_elsewhere() -> None:
     for one in usual_lives().vehicles:
         elsewhere = {event.start_s for event in one.tank.events if event.kind == Mischief.ELSEWHERE}
@@ -185,3 +200,20 @@ def test_no_telemetry_is_the_default() -> None:
     lives = lives_of(vehicles=0)
     assert events(lives) == []
     assert lives.vehicle_numbers == frozenset()
+
+
+def test_nobody_is_to_blame_for_a_refill_that_a_stuck_sensor_hid() -> None:
+    lives = usual_lives()
+    events = facts(lives, "run", lives.plan.start_ms, complete=True)["fuel"]
+    stuck = [one for one in events if one["kind"] == "sensor"]
+    for one in events:
+        if one["kind"] == "refill" and any(
+            s["vehicle_id"] == one["vehicle_id"]
+            and s["started_at"] < one["ended_at"]
+            and one["started_at"] < s["ended_at"]
+            for s in stuck
+        ):
+            assert one["optional"]
+            break
+    else:
+        pytest.fail("no refill while a sensor was stuck, expected one at least")
