@@ -59,8 +59,8 @@ class Scan:
 class FleetFacts:
     """What partners know of a fleet at a moment: its vehicles, and shipments to scan.
 
-    `vehicles`: each with a driver or none, and its tank in litres. `purchases` and `visits` are of the vehicles that live
-    a whole life; what else is billed is drawn for `vehicles`.
+    `vehicles`: each with a driver or none, and its tank in litres. `purchases` and `visits` are of the vehicles that
+    live a whole life; what else is billed is drawn for `vehicles`.
     """
 
     tenant: str
