@@ -23,14 +23,25 @@ from fleetflow.runtime import Connection
 DEFINITIONS = PROJECT / "semantic"
 GRAINS = ("day", "week", "month")
 _REQUIRED = {"name", "label", "description", "model", "numerator", "unit", "time", "dimensions"}
-_KNOWN = _REQUIRED | {"denominator", "where"}
+_KNOWN = _REQUIRED | {"denominator", "where", "over"}
+_OVER = {"model", "time", "where"}
+
+
+@dataclass(frozen=True)
+class Base:
+    """The mart that a denominator counts, where it is another than the numerator's; it has all of the dimensions."""
+
+    model: str
+    time: str
+    where: str | None = None
 
 
 @dataclass(frozen=True)
 class Metric:
     """A definition: numerator / denominator over the rows of one mart that meet `where`.
 
-    `time` is the column of days that grains and ranges go by. Without a denominator the numerator is the value.
+    `time` is the column of days that grains and ranges go by. Without a denominator the numerator is the value. With
+    `over` the denominator is of the rows of that mart; dimensions, grains and ranges cut both.
     """
 
     name: str
@@ -43,6 +54,7 @@ class Metric:
     dimensions: tuple[str, ...]
     denominator: str | None = None
     where: str | None = None
+    over: Base | None = None
 
 
 @dataclass(frozen=True)
@@ -86,11 +98,17 @@ def load_metrics(directory: Path = DEFINITIONS) -> dict[str, Metric]:
 def _metric(definition: Mapping[str, Any], file: str) -> Metric:
     name = definition.get("name", "without a name")
     lacking, unknown = sorted(_REQUIRED - set(definition)), sorted(set(definition) - _KNOWN)
+    over = definition.get("over")
+    if over is not None:
+        lacking += [f"over.{part}" for part in sorted({"model", "time"} - set(over))]
+        lacking += [] if "denominator" in definition else ["denominator"]
+        unknown += [f"over.{part}" for part in sorted(set(over) - _OVER)]
     if lacking or unknown:
         raise UserError(
             f"{file}: metric {name}: lacks {lacking or 'nothing'}, and has unknown {unknown or 'nothing'}"
         )
-    return Metric(**{**definition, "dimensions": tuple(definition["dimensions"])})
+    parts = {**definition, "dimensions": tuple(definition["dimensions"])}
+    return Metric(**parts | {"over": Base(**over) if over is not None else None})
 
 
 def find(metrics: Mapping[str, Metric], name: str) -> Metric:
@@ -110,42 +128,75 @@ def compile_metric(metric: Metric, question: Question) -> tuple[sql.Composed, di
     Raises:
         UserError: it asks by something that the metric does not have.
     """
-    parameters: dict[str, Any] = {}
-    groups = [(name, _group(metric, name)) for name in question.by]
-    conditions: list[sql.Composable] = [sql.SQL(f"({metric.where})")] if metric.where else []
-    conditions += list(_members(metric, question, parameters))
-    conditions += list(_range(metric, question, parameters))
+    for name in (*(name for name in question.by if name not in GRAINS), *(question.members or {})):
+        _check(metric, name)
     numerator = sql.SQL(metric.numerator)
     denominator = sql.SQL(metric.denominator or "null::bigint")
-    value = sql.SQL("({})::double precision").format(numerator)
-    if metric.denominator:
-        value = sql.SQL("({})::double precision / nullif({}, 0)").format(numerator, denominator)
-    measured = [
-        sql.SQL("{} as {}").format(*part)
-        for part in (
-            *((group, sql.Identifier(name)) for name, group in groups),
-            (numerator, sql.Identifier("numerator")),
-            (denominator, sql.Identifier("denominator")),
-            (value, sql.Identifier("value")),
+    if metric.over is None:
+        value = sql.SQL("({})::double precision").format(numerator)
+        if metric.denominator:
+            value = sql.SQL("({})::double precision / nullif({}, 0)").format(numerator, denominator)
+        own = Base(metric.model, metric.time, metric.where)
+        measured = {"numerator": numerator, "denominator": denominator, "value": value}
+        statement = _select(own, question, measured) + _order(question)
+    else:
+        statement = _over_two(metric, metric.over, question)
+    return statement, _parameters(question)
+
+
+def _over_two(metric: Metric, over: Base, question: Question) -> sql.Composed:
+    """Measure each mart by itself, then lay the groups of both together; a group may be in one of them only."""
+    none = sql.SQL("null::bigint")
+    above = {"numerator": sql.SQL(metric.numerator), "denominator": none}
+    below = {"numerator": none, "denominator": sql.SQL(metric.denominator or "null::bigint")}
+    names = sql.SQL("").join(sql.SQL("{}, ").format(sql.Identifier(name)) for name in question.by)
+    return (
+        sql.SQL("select ")
+        + names
+        + sql.SQL(
+            "coalesce(sum(numerator), 0) as numerator, coalesce(sum(denominator), 0) as denominator,"
+            " coalesce(sum(numerator), 0)::double precision / nullif(sum(denominator), 0) as value from ("
         )
-    ]
-    statement = sql.SQL("select {} from {}").format(
-        sql.SQL(", ").join(measured), sql.Identifier("marts", metric.model)
+        + _select(Base(metric.model, metric.time, metric.where), question, above)
+        + sql.SQL(" union all ")
+        + _select(over, question, below)
+        + sql.SQL(") as parts")
+        + _group_by(question)
+        + _order(question)
     )
+
+
+def _select(mart: Base, question: Question, measured: Mapping[str, sql.Composable]) -> sql.Composed:
+    columns = [*((_group(mart, name), name) for name in question.by)]
+    columns += [(expression, name) for name, expression in measured.items()]
+    statement = sql.SQL("select {} from {}").format(
+        sql.SQL(", ").join(sql.SQL("{} as {}").format(part, sql.Identifier(name)) for part, name in columns),
+        sql.Identifier("marts", mart.model),
+    )
+    conditions: list[sql.Composable] = [sql.SQL(f"({mart.where})")] if mart.where else []
+    conditions += [*_members(question), *_range(mart, question)]
     if conditions:
         statement += sql.SQL(" where ") + sql.SQL(" and ").join(conditions)
-    if groups:
-        places = sql.SQL(", ").join(sql.SQL(str(n)) for n in range(1, len(groups) + 1))
-        statement += sql.SQL(" group by {} order by {}").format(places, places)
-    return statement, parameters
+    return statement + _group_by(question)
 
 
-def _group(metric: Metric, name: str) -> sql.Composable:
+def _places(question: Question) -> sql.Composable:
+    return sql.SQL(", ").join(sql.SQL(str(n)) for n in range(1, len(question.by) + 1))
+
+
+def _group_by(question: Question) -> sql.Composable:
+    return sql.SQL(" group by ") + _places(question) if question.by else sql.SQL("")
+
+
+def _order(question: Question) -> sql.Composable:
+    return sql.SQL(" order by ") + _places(question) if question.by else sql.SQL("")
+
+
+def _group(mart: Base, name: str) -> sql.Composable:
     if name in GRAINS:
         return sql.SQL("date_trunc({}, {}::timestamp)::date").format(
-            sql.Literal(name), sql.Identifier(metric.time)
+            sql.Literal(name), sql.Identifier(mart.time)
         )
-    _check(metric, name)
     return sql.Identifier(name)
 
 
@@ -157,20 +208,24 @@ def _check(metric: Metric, name: str) -> None:
         )
 
 
-def _members(metric: Metric, question: Question, parameters: dict[str, Any]) -> Iterable[sql.Composable]:
-    for number, (name, member) in enumerate((question.members or {}).items()):
-        _check(metric, name)
-        parameters[f"member_{number}"] = member
+def _members(question: Question) -> Iterable[sql.Composable]:
+    for number, name in enumerate(question.members or {}):
         yield sql.SQL("{}::text = {}").format(sql.Identifier(name), sql.Placeholder(f"member_{number}"))
 
 
-def _range(metric: Metric, question: Question, parameters: dict[str, Any]) -> Iterable[sql.Composable]:
+def _range(mart: Base, question: Question) -> Iterable[sql.Composable]:
     if question.from_day is not None:
-        parameters["from_day"] = question.from_day
-        yield sql.SQL("{} >= {}::date").format(sql.Identifier(metric.time), sql.Placeholder("from_day"))
+        yield sql.SQL("{} >= {}::date").format(sql.Identifier(mart.time), sql.Placeholder("from_day"))
     if question.to_day is not None:
-        parameters["to_day"] = question.to_day
-        yield sql.SQL("{} < {}::date + 1").format(sql.Identifier(metric.time), sql.Placeholder("to_day"))
+        yield sql.SQL("{} < {}::date + 1").format(sql.Identifier(mart.time), sql.Placeholder("to_day"))
+
+
+def _parameters(question: Question) -> dict[str, Any]:
+    parameters: dict[str, Any] = {
+        f"member_{number}": member for number, member in enumerate((question.members or {}).values())
+    }
+    days = {"from_day": question.from_day, "to_day": question.to_day}
+    return parameters | {name: day for name, day in days.items() if day is not None}
 
 
 def ask(conn: Connection, tenant: str, metric: Metric, question: Question) -> Answer:

@@ -62,7 +62,8 @@ def list_(as_json: AsJson = False) -> None:
         typer.echo(json.dumps([asdict(metric) for metric in metrics.values()]))
         return
     for metric in metrics.values():
-        typer.echo(f"{metric.name}  ({metric.unit}; marts.{metric.model})")
+        over = f" over marts.{metric.over.model}" if metric.over else ""
+        typer.echo(f"{metric.name}  ({metric.unit}; marts.{metric.model}{over})")
         typer.echo(f"  {metric.label}: {metric.description}")
         typer.echo(f"  by {', '.join(metric.dimensions)}; day, week, month of {metric.time}")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fleetflow.faults import UserError
-from fleetflow.metrics import Metric, Question, compile_metric, find, load_metrics, parse_members
+from fleetflow.metrics import Base, Metric, Question, compile_metric, find, load_metrics, parse_members
 
 SHARE = Metric(
     "share",
@@ -52,6 +52,24 @@ def test_a_metric_without_a_denominator_is_its_numerator() -> None:
     )
 
 
+def test_a_denominator_of_another_mart_is_measured_by_itself() -> None:
+    rate = Metric(
+        "rate", "Rate", "Per day.", "fct", "count(*)", "per day", "at", ("driver_key",), "count(*)", "is_proven",
+        Base("fct_day", "started_at"),
+    )  # fmt: skip
+    statement, parameters = compiled(rate, Question(("driver_key",), {"driver_key": NASTY}, date(2026, 3, 1)))
+    assert statement == (
+        'select "driver_key", coalesce(sum(numerator), 0) as numerator, coalesce(sum(denominator), 0) as denominator,'
+        " coalesce(sum(numerator), 0)::double precision / nullif(sum(denominator), 0) as value from ("
+        'select "driver_key" as "driver_key", count(*) as "numerator", null::bigint as "denominator" from "marts"."fct"'
+        ' where (is_proven) and "driver_key"::text = %(member_0)s and "at" >= %(from_day)s::date group by 1'
+        ' union all select "driver_key" as "driver_key", null::bigint as "numerator", count(*) as "denominator"'
+        ' from "marts"."fct_day" where "driver_key"::text = %(member_0)s and "started_at" >= %(from_day)s::date'
+        " group by 1) as parts group by 1 order by 1"
+    )
+    assert parameters == {"member_0": NASTY, "from_day": date(2026, 3, 1)}
+
+
 @pytest.mark.parametrize(
     "question", [Question(by=(NASTY,)), Question(by=("tenant_id",)), Question(members={"week": "2026"})]
 )
@@ -87,6 +105,9 @@ def test_the_projects_definitions_are_read() -> None:
             f"metrics: [{{{WHOLE}, x: 1}}]",
             "unknown",
         ),
+        (f"metrics: [{{{WHOLE}, denominator: x, over: {{model: m}}}}]", "over.time"),
+        (f"metrics: [{{{WHOLE}, over: {{model: m, time: t}}}}]", "denominator"),
+        (f"metrics: [{{{WHOLE}, denominator: x, over: {{model: m, time: t, y: 1}}}}]", "over.y"),
         (
             f"metrics: [&a {{{WHOLE}}}, *a]",
             "twice",
