@@ -66,7 +66,8 @@ class Mover:
         self.left_km = self.lat_per_km = self.lon_per_km = 0.0
         self.speed = self.target = 0.0
         self.heading = rng.random() * 359.9
-        self.odometer = self.start_odometer = rng.uniform(8_000, 420_000)
+        # Nobody writes services of these: they have not come as far as the first.
+        self.odometer = self.start_odometer = rng.uniform(2_000, 24_000)
         self.fuel = rng.uniform(35, 96)
         self.fuel_per_km = vehicle.kind.consumption / vehicle.kind.tank_l
         # Only the tractors' devices report height and accuracy.

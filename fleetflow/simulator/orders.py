@@ -212,7 +212,7 @@ def _vehicles(fleet: Fleet, start: datetime) -> Iterator[Row]:
     for vehicle in fleet.crew.vehicles:
         row = dict(zip(VEHICLES, (*vehicle_row(fleet.network, vehicle, fleet.plan.seed), start), strict=True))
         if lives and vehicle.number not in lives:
-            began = today - timedelta(days=14 + vehicle.number % 300)
+            began = today - timedelta(days=14 + vehicle.number % 240)
             row |= {"model_year": began.year, "in_service_from": began}
         yield tuple(row.values())
 

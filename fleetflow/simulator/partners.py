@@ -248,7 +248,7 @@ def _purchase(facts: FleetFacts, rng: Random, day: datetime, number: str) -> dic
     values = (
         number, "77", vehicle, driver or "-", f"{day:%d.%m.%Y}", f"{rng.randrange(5, 22):02}:{rng.randrange(60):02}",
         product, _german(litres), _german(litres * _CENTS[product] / 100), "EUR", "19", station,
-        station[:2] if station[2] == "-" else "DE", f"{rng.randrange(20_000, 600_000):,}".replace(",", "."),
+        station[:2] if station[2] == "-" else "DE", f"{rng.randrange(2_000, 24_000):,}".replace(",", "."),
     )  # fmt: skip
     return dict(zip(_CARDS_HEADER.split(";"), values, strict=True))
 
@@ -315,8 +315,8 @@ def _job(facts: FleetFacts, rng: Random, week: object, number: int) -> str:
     vehicle, _, _ = rng.choice(facts.vehicles)
     closed = facts.at.date() - timedelta(days=rng.randrange(2, 9))
     opened = closed - timedelta(days=rng.randrange(3))
-    miles = f"{rng.uniform(9_000, 350_000):9.1f}" if rng.random() > 0.1 else "999999999"
-    hours = f"{rng.uniform(200, 9_000):8.1f}" if rng.random() > 0.3 else "     N/A"
+    miles = f"{rng.uniform(1_500, 15_000):9.1f}" if rng.random() > 0.1 else "999999999"
+    hours = f"{rng.uniform(100, 900):8.1f}" if rng.random() > 0.3 else "     N/A"
     remark = f"See JOB-{number}" if number % 9 == 0 else "Checked, parts replaced as needed"
     return (
         f"J{week:%y%m%d}{number:03}{vehicle:<12}{rng.choice(_JOBS)}{opened:%Y%m%d}{closed:%Y%m%d}{miles}{hours}"
