@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from quality.reconcile import FeedReconciliation
 
 CDC, MICROBATCH = "load__orders__cdc", "transform__shipments__microbatch"
-VEHICLES, SERVICES = "transform__vehicles__hourly", "plan__maintenance__nightly"
+VEHICLES = "transform__vehicles__hourly"
 MARK = "demo-home"
 # A shard takes 1 MB/s: the vehicles' past is some 45 MB of frames.
 SHARDS = stack.Shards(telemetry=4)
@@ -226,7 +226,6 @@ class Demo:
             if left := _number(conn, pending):
                 self._tell("vehicles", f"{left} batches wait")
                 self._run_dag(api, VEHICLES, step="vehicles", timeout_s=300)
-                self._run_dag(api, SERVICES, step="vehicles")
 
     def _run_dag(
         self,
@@ -329,7 +328,6 @@ def _faults(outcome: Outcome, pending: int, blocking: int) -> list[str]:
             CDC,
             MICROBATCH,
             VEHICLES,
-            SERVICES,
             LAKE,
             *map(batch.partner_dag, batch.PARTNERS),
             *UPKEEP,

@@ -14,6 +14,7 @@ from fleetflow import transform
 from fleetflow.lake import compact
 from fleetflow.reconciliation import Plan, reconcile_windows
 from fleetflow.settings import Settings
+from fleetflow.vehicles.run import run_vehicles
 from quality.reconcile import Attempt
 from tests.integration.landing_stack import LandingStack, gps_line, status_line
 
@@ -74,6 +75,8 @@ class ReconcileStack(LandingStack):
         for _ in compact(self.settings):
             pass
         while transform.run_pipeline(self.settings):
+            pass
+        while run_vehicles(self.settings):
             pass
 
     def check(self, grain: str = "hour", **options: Any) -> dict[str, Attempt]:
