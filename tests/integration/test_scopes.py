@@ -26,9 +26,9 @@ select 'd-' || s.site_id, s.tenant_id, s.site_id, '0/1', now(), 1 from source.si
 insert into marts.dim_site (tenant_id, site_id, region) select s.tenant_id, s.site_id, s.region from source.sites as s;
 insert into marts.dim_vehicle (tenant_id, vehicle_id, home_site_id)
 select v.tenant_id, v.vehicle_id, v.home_site_id from source.vehicles as v;
-create table marts.fct_driver_day (tenant_id text, driver_key text, day integer);
-alter table marts.fct_driver_day owner to fleet_transformer;
-insert into marts.fct_driver_day
+create table marts.fct_driver_duty (tenant_id text, driver_key text, day integer);
+alter table marts.fct_driver_duty owner to fleet_transformer;
+insert into marts.fct_driver_duty
 select d.tenant_id, ops.pseudonym(d.tenant_id, d.driver_id), 1 from source.drivers as d;
 create table marts.fct_company (tenant_id text, total integer);
 alter table marts.fct_company owner to fleet_transformer;
@@ -40,7 +40,7 @@ create table marts.fct_visit (tenant_id text, site_id text, vehicle_id text);
 alter table marts.fct_visit owner to fleet_transformer;
 insert into marts.fct_visit select s.tenant_id, s.site_id, v.vehicle_id from source.sites as s, source.vehicles as v;
 select ops.publish(t) from unnest(array[
-    'marts.fct_driver_day', 'marts.fct_company', 'marts.fct_region', 'marts.fct_visit']::regclass []) as t;
+    'marts.fct_driver_duty', 'marts.fct_company', 'marts.fct_region', 'marts.fct_visit']::regclass []) as t;
 """
 WHOLE = {
     "sites": {"n1", "n2", "s1"}, "vehicles": {"v-n1", "v-n2", "v-s1"}, "drivers": 3, "visits": 9, "company": 1,
@@ -77,7 +77,7 @@ def seen(address: str) -> dict[str, Any]:
         return {
             "sites": set(column("select site_id from marts.dim_site")),
             "vehicles": set(column("select vehicle_id from marts.dim_vehicle")),
-            "drivers": len(column("select driver_key from marts.fct_driver_day")),
+            "drivers": len(column("select driver_key from marts.fct_driver_duty")),
             "visits": len(column("select site_id from marts.fct_visit")),
             "company": len(column("select total::text from marts.fct_company")),
             "regions": len(column("select region from marts.fct_region")),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from transform_warehouse import NOW, land, warehouse
+from transform_warehouse import NOW, land, mirror, vehicle, warehouse
 from typer.testing import CliRunner
 
 from domain.contracts.driver_activity import DRIVER_ACTIVITY
@@ -191,6 +191,7 @@ def test_the_command_takes_the_pipeline_by_name(
 ) -> None:
     from fleetflow.cli import app
 
+    mirror(owner, "vehicles", [{**vehicle(0), "vehicle_id": name} for name in ("truck", "van")])
     land(owner, "gps_location", [fix("truck", 1, -1), fix("van", 1, -1)])
     monkeypatch.setattr("fleetflow.settings.load_settings", lambda: settings)
     result = CliRunner().invoke(app, ["transform", "--pipeline", "vehicles"])

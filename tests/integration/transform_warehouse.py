@@ -79,7 +79,10 @@ def assignment(shipment: str, number: int, action: str, minutes: float, **change
 def land(conn: Connection, feed: str, rows: Sequence[Row]) -> int:
     """Land one batch; return its id."""
     batch = add_batch(conn, feed, len(rows))
-    arrived = {"batch_id": batch, "arrived_at": datetime.now(UTC)}
+    # The ledger bounds when a batch's rows arrived, and readers hold themselves to it.
+    found = conn.execute("select last_arrived_at from ops.batch where batch_id = %s", (batch,)).fetchone()
+    assert found is not None
+    arrived = {"batch_id": batch, "arrived_at": found[0]}
     _insert(conn, f"landing.{feed}", [{**row, **arrived, "line": line} for line, row in enumerate(rows)])
     return batch
 
