@@ -32,33 +32,30 @@ class Breaks:
 
     def take(self, stretch: Stretch, found: list[Finding]) -> None:
         """Go on by one stretch."""
-        kind, length = stretch.kind, stretch.end - stretch.start
+        start, end, kind, crew, _, proven, _ = stretch
+        length = end - start
         if kind is DRIVING:
-            self._drive(stretch, length)
+            if not self.stint:
+                self.start = start
+            if self.stint <= _LIMIT.minutes:
+                self.over_at = start + _LIMIT.minutes - self.stint
+            self.stint += length
+            self.end = end
+            self.assumed = self.assumed or proven < length
         elif kind is REST:
             if length >= limits.FULL_BREAK or (self.has_first_part and length >= limits.SECOND_PART_OF_BREAK):
                 self._reset(found)
             elif length >= limits.FIRST_PART_OF_BREAK and self.stint:
                 self.has_first_part = True
-        elif self.stint and kind is AVAILABILITY and stretch.crew and length >= limits.FULL_BREAK:
+        elif self.stint and kind is AVAILABILITY and crew and length >= limits.FULL_BREAK:
             self._reset(found)
             found.append(_crew_break(stretch))
-        elif self.stint and stretch.proven < length:
+        elif self.stint and proven < length:
             self.assumed = True
 
     def still_open(self, found: list[Finding]) -> None:
         """Report what would be found if a break began now."""
         copy(self)._reset(found)
-
-    def _drive(self, stretch: Stretch, length: int) -> None:
-        before = self.stint
-        if not before:
-            self.start = stretch.start
-        if before <= _LIMIT.minutes:
-            self.over_at = stretch.start + _LIMIT.minutes - before
-        self.stint = before + length
-        self.end = stretch.end
-        self.assumed = self.assumed or stretch.proven < length
 
     def _reset(self, found: list[Finding]) -> None:
         if self.stint > _LIMIT.minutes:

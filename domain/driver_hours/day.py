@@ -30,7 +30,6 @@ from domain.driver_hours.model import (
     REST,
     DriverDay,
     Finding,
-    Kind,
     Minute,
     Rule,
     Stretch,
@@ -68,11 +67,15 @@ class Days:
     def take(self, stretch: Stretch, found: list[Finding], days: list[DriverDay]) -> None:
         """Go on by one stretch; each period that it ends is judged."""
         begun, is_rested = self.start, False
-        if begun is not None and stretch.kind is not REST and stretch.end < begun + limits.DAILY_WINDOW:
+        length = stretch.end - stretch.start
+        if (
+            begun is not None
+            and stretch.end < begun + limits.DAILY_WINDOW
+            and (length < _RESTED or stretch.kind is not REST)
+        ):
             self.stretches += (stretch,)
             return
         if stretch.kind is REST:
-            length = stretch.end - stretch.start
             is_rested = length >= _RESTED
             if self.start is None or (is_rested and not self._on_duty()):
                 self._rest_before_duty(length)
@@ -177,9 +180,10 @@ class Days:
         taken = self._judge_rest(crew, window_end, weekly, found)
         if weekly:
             self.reductions = 0
-        totals = dict.fromkeys(Kind, 0)
-        for s in self.stretches:
-            totals[s.kind] += max(0, min(s.end, end) - s.start)
+        totals = {DRIVING: 0, OTHER_WORK: 0, AVAILABILITY: 0, REST: 0}
+        for start, until, kind, *_ in self.stretches:
+            if start < end:
+                totals[kind] += (until if until < end else end) - start
         days.append(
             DriverDay(
                 self.start, end, totals[DRIVING], totals[OTHER_WORK], totals[AVAILABILITY],

@@ -27,14 +27,14 @@ class WeeklyDriving:
 
     def take(self, stretch: Stretch, found: list[Finding]) -> None:
         """Go on by one stretch; each week that it leaves behind is judged."""
-        start = stretch.start
+        start, end = stretch.start, stretch.end
         if self.week is None:
             self._enter(week_of(start))
-        while stretch.end > self.week_end:
+        while end > self.week_end:
             self._drive(stretch, start, self.week_end)
             start = max(start, self.week_end)
             self._close(found)
-        self._drive(stretch, start, stretch.end)
+        self._drive(stretch, start, end)
 
     def used(self, now: Minute) -> tuple[int, int]:
         """Return the driving of the week of `now`, and of it with the week before."""

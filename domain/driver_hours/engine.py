@@ -146,8 +146,9 @@ class State:
             outcome.warnings.extend(
                 early_warnings(stretch, self.breaks, self.days, self.driving, self.spacing)
             )
-        findings, rest = outcome.findings, end - start if kind is REST else 0
-        if rest or kind is DRIVING or crew or proven < end - start:
+        findings, length = outcome.findings, end - start
+        rest = length if kind is REST else 0
+        if rest or kind is DRIVING or crew or proven < length:
             self.breaks.take(stretch, findings)
         self.days.take(stretch, findings, outcome.days)
         if kind is DRIVING or end > self.driving.week_end:
@@ -156,9 +157,11 @@ class State:
             self.weekly_rests.take(stretch, findings)
         if rest >= limits.REDUCED_WEEKLY_REST.minutes:
             self.spacing.take(stretch, findings)
-        if rest > proven:
+        if proven == length:
+            return
+        if rest:
             unproven_rest(stretch, findings)
-        elif not rest and proven < end - start:
+        else:
             self.spacing.inferred_end = self.weekly_rests.inferred_end = end
 
 

@@ -20,7 +20,7 @@ BELIEVED_DAYS = 3
 # What a rest, or a co-driver's availability, of so many minutes changes.
 _STEPS = (
     limits.FIRST_PART_OF_BREAK, limits.SECOND_PART_OF_BREAK, limits.FULL_BREAK, limits.FIRST_PART_OF_DAILY_REST,
-    limits.REDUCED_DAILY_REST.minutes, limits.REDUCED_WEEKLY_REST.minutes,
+    limits.REDUCED_DAILY_REST.minutes, limits.REGULAR_DAILY_REST.minutes, limits.REDUCED_WEEKLY_REST.minutes,
 )  # fmt: skip
 _WINDOWS = (limits.DAILY_WINDOW, limits.CREW_WINDOW)
 # Weeks until driving of today is in no pair of weeks any more.

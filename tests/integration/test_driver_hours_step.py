@@ -245,6 +245,17 @@ def test_what_cannot_be_is_named_and_counted(owner: Connection, settings: Settin
     ]  # fmt: skip
     days = owner.execute("select driving_min from intermediate.int_driver_day").fetchall()
     assert days in ([], [(60,)])
+    owner.execute(
+        "update intermediate.int_driver_activity_fault set known_at = '2020-01-01' where fault = 'too_late'"
+    )
+    land(
+        owner,
+        "driver_activity",
+        [row("d9", "next", NOW - timedelta(hours=2), NOW - timedelta(hours=1), "rest")],
+    )
+    fold(settings)
+    kept = owner.execute("select fault from intermediate.int_driver_activity_fault order by 1").fetchall()
+    assert kept == [("before_tachographs",), ("ends_before_start",), ("in_future",)]
 
 
 def test_an_open_activity_gets_its_end_by_being_sent_again(owner: Connection, settings: Settings) -> None:

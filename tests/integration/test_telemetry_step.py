@@ -19,6 +19,7 @@ from fleetflow.local.stack import running
 from fleetflow.runtime import Connection, connect
 from fleetflow.settings import Settings
 from fleetflow.vehicles import run as vehicles
+from fleetflow.vehicles.telemetry import windows
 from fleetflow.vehicles.telemetry.step import decode_telemetry
 
 TABLES = ("int_signal_minute", "int_dtc_report", "int_frame_count", "int_frame_unknown")
@@ -147,9 +148,12 @@ def at_midnight(rows: Sequence[Row]) -> list[list[Row]]:
     ]
 
 
-@pytest.mark.parametrize("way", ["shuffled, repeated and cut", "split at midnight", "played twice"])
+WAYS = ["shuffled, repeated and cut", "split at midnight", "played twice", "decoded in small chunks"]
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_rows_are_those_of_the_frames_in_whatever_way_they_come(
-    settings: Settings, owner: Connection, day: list[Row], way: str
+    settings: Settings, owner: Connection, day: list[Row], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land(owner, "can_frame", sorted(day, key=lambda row: row["captured_at"]))
     step(settings)
@@ -162,7 +166,10 @@ def test_rows_are_those_of_the_frames_in_whatever_way_they_come(
         "shuffled, repeated and cut": cut(day, 5, 3),
         "split at midnight": at_midnight(day),
         "played twice": [day],
+        "decoded in small chunks": [day],
     }
+    if way == "decoded in small chunks":
+        monkeypatch.setattr(windows, "CHUNK_FRAMES", len(day) // 7)
     for batch in batches[way]:
         land(owner, "can_frame", batch)
         step(settings)
@@ -193,3 +200,14 @@ def test_a_decoder_with_faults_leaves_its_own_vehicles_without_one(
     step(settings)
     assert owner.execute(counts).fetchall() == [("t0", 1, 0, 1), ("t1", 1, 0, 1)]
     assert owner.execute("select from intermediate.int_decoder_refused").rowcount == 0
+
+
+def test_batches_are_forgotten_when_landing_has_dropped_them(settings: Settings, owner: Connection) -> None:
+    gone = land(owner, "can_frame", [can.engine_speed("t0", HOUR, 800)])
+    held = land(owner, "can_frame", [can.engine_speed("t0", HOUR + timedelta(minutes=1), 900)])
+    owner.execute(
+        "update ops.batch set first_arrived_at = '2020-01-01', last_arrived_at = '2020-01-01' where batch_id = %s",
+        (gone,),
+    )
+    step(settings)
+    assert owner.execute("select batch_id from intermediate.int_frame_batch").fetchall() == [(held,)]

@@ -7,13 +7,15 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
+import lake_stack
 import pytest
 import transform_warehouse as pipeline
 from track_fleet import START, Row, drivers, positions, shipments, sites
-from transform_warehouse import land, mirror, warehouse
+from transform_warehouse import NOW, land, mirror, warehouse
 
 from fleetflow import transform
 from fleetflow.local.stack import running
@@ -22,6 +24,7 @@ from fleetflow.settings import Settings
 from fleetflow.vehicles import run as vehicles
 from fleetflow.vehicles.tracks import step
 from fleetflow.vehicles.tracks.chunk import Chunk
+from fleetflow.vehicles.tracks.reading import needed_from_lake
 from fleetflow.vehicles.tracks.writing import write
 
 TENANTS = ("acme", "other")
@@ -49,7 +52,8 @@ Tables = dict[str, list[tuple[Any, ...]]]
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with running(tmp_path_factory.mktemp("tracks"), ("postgres",)) as settings:
+    limits_off = {"FLEETFLOW_KINESIS_LIMITS": "0"}
+    with running(tmp_path_factory.mktemp("tracks"), ("postgres", "aws"), env=limits_off) as settings:
         yield settings
 
 
@@ -84,11 +88,15 @@ def expected(at_once: Settings) -> Tables:
 def fresh(stack: Settings) -> Iterator[Settings]:
     """A new warehouse that knows the tenants' sites and drivers."""
     with warehouse(stack) as settings:
-        with connect(settings.dsn("owner"), autocommit=True) as conn:
-            for tenant in TENANTS:
-                mirror(conn, "sites", sites(tenant))
-                mirror(conn, "drivers", drivers(tenant))
+        know_places(settings)
         yield settings
+
+
+def know_places(settings: Settings) -> None:
+    with connect(settings.dsn("owner"), autocommit=True) as conn:
+        for tenant in TENANTS:
+            mirror(conn, "sites", sites(tenant))
+            mirror(conn, "drivers", drivers(tenant))
 
 
 def arrive(settings: Settings, cuts: Sequence[Sequence[Row]], *, build: bool = True) -> list[str]:
@@ -195,6 +203,73 @@ def test_late_fixes_and_a_day_again(stack: Settings, fixes: list[Row], expected:
         same(tables(settings), expected)
         arrive(settings, [day, day])
         same(tables(settings), expected)
+
+
+def arrived_at(fix: Row) -> datetime:
+    """The clock of one vehicle's device runs ahead of ours, as far as landing lets it."""
+    return fix["recorded_at"] - timedelta(minutes=55 if fix["vehicle_id"] == "car" else 0)
+
+
+def land_in_both(settings: Settings, fixes: Sequence[Row], arrived: datetime | None = None) -> None:
+    """Land a batch as the worker does: its raw object, which the lake is made of, and its rows of each day."""
+    batch = lake_stack.land(settings, "gps_location", fixes)
+    arrivals = [arrived or arrived_at(fix) for fix in fixes]
+    newest = max(fix["fixed_at"] for fix in fixes if "bad" not in fix["event_id"])
+    bounds = min(arrivals), max(arrivals), newest, batch
+    with connect(settings.dsn("owner"), autocommit=True) as conn:
+        for day in sorted({at.date() for at in arrivals}):
+            conn.execute("select ops.create_landing_day('gps_location', %s)", (day,))
+        conn.execute(
+            "update ops.batch set first_arrived_at = %s, last_arrived_at = %s, max_event_time = %s where batch_id = %s",
+            bounds,
+        )
+        pipeline.insert(
+            conn,
+            "landing.gps_location",
+            [
+                {**fix, "batch_id": batch, "line": line, "arrived_at": at}
+                for line, (fix, at) in enumerate(zip(fixes, arrivals, strict=True))
+            ],
+        )
+
+
+def test_what_landing_has_dropped_comes_from_the_lake(
+    stack: Settings, fixes: list[Row], expected: Tables
+) -> None:
+    """Fixes of a day come when landing has dropped what came that day: its others are in the lake only.
+
+    The batch that they belong beside reaches over midnight, so that landing still has a part of it; and the clock of
+    one vehicle runs ahead, so that its first hour of the next day came on the day as well.
+    """
+    sent = sorted((row for row in fixes if "fixed_at" in row), key=arrived_at)
+    first, last = START + timedelta(hours=17), START + timedelta(hours=20)
+    behind = [
+        row for row in sent if row["vehicle_id"] in ("truck", "car") and first < row["recorded_at"] < last
+    ]
+    rest = [row for row in sent if row not in behind]
+    cuts = [START + timedelta(hours=hours) for hours in (-1, 16, 30, 60)]
+    parts = [[row for row in rest if begin <= arrived_at(row) < end] for begin, end in pairwise(cuts)]
+    told: list[str] = []
+    with lake_stack.lake_of_its_own(stack) as settings:
+        with connect(settings.dsn("owner"), autocommit=True) as conn:
+            conn.execute("call ops.set_pseudonym_key('test')")
+        know_places(settings)
+        for part in parts[:2]:
+            land_in_both(settings, part)
+            fold(settings)
+        lake_stack.compact_all(settings)
+        with connect(settings.dsn("owner"), autocommit=True) as conn:
+            conn.execute("drop table landing.gps_location_20260308")
+            # Of what was after the first batch, only the one over midnight has lost fixes: those of the day.
+            assert needed_from_lake(conn, first) == datetime(2026, 3, 9, 1, tzinfo=UTC)
+            assert needed_from_lake(conn, datetime(2026, 3, 9, 1, tzinfo=UTC)) is None
+        for late_fixes in (behind[::2], behind[1::2]):
+            land_in_both(settings, late_fixes, NOW)
+            fold(settings, told.append)
+        assert late(told) == 6
+        land_in_both(settings, parts[2])
+        fold(settings)
+        same(tables(settings, INNER), expected, INNER)
 
 
 def test_a_step_that_was_cut_off_is_done_again(

@@ -83,7 +83,7 @@ def land(conn: Connection, feed: str, rows: Sequence[Row]) -> int:
     found = conn.execute("select last_arrived_at from ops.batch where batch_id = %s", (batch,)).fetchone()
     assert found is not None
     arrived = {"batch_id": batch, "arrived_at": found[0]}
-    _insert(conn, f"landing.{feed}", [{**row, **arrived, "line": line} for line, row in enumerate(rows)])
+    insert(conn, f"landing.{feed}", [{**row, **arrived, "line": line} for line, row in enumerate(rows)])
     return batch
 
 
@@ -98,9 +98,9 @@ def mirror(conn: Connection, entity: str, rows: Sequence[Row]) -> int:
         meta = {"_lsn": lsn, "_committed_at": NOW, "batch_id": batch}
         delete = sql.SQL("delete from source.{} where {} = %s")
         conn.execute(delete.format(sql.Identifier(entity), sql.Identifier(key)), (row[key],))
-        _insert(conn, f"source.{entity}", [{**row, **meta}])
+        insert(conn, f"source.{entity}", [{**row, **meta}])
         image = {name: value for name, value in row.items() if name != "_deleted"}
-        _insert(conn, f"source.{entity}_history", [{**image, **meta, "_op": "u", "_seq": seq}])
+        insert(conn, f"source.{entity}_history", [{**image, **meta, "_op": "u", "_seq": seq}])
     return batch
 
 
@@ -116,7 +116,8 @@ def add_batch(conn: Connection, feed: str, rows: int, source: str = "stream") ->
     return int(row[0])
 
 
-def _insert(conn: Connection, table: str, rows: Sequence[Row]) -> None:
+def insert(conn: Connection, table: str, rows: Sequence[Row]) -> None:
+    """Insert rows, each with the columns that it names."""
     for names in {tuple(row) for row in rows}:
         statement = sql.SQL("insert into {} ({}) values ({})").format(
             sql.Identifier(*table.split(".")),

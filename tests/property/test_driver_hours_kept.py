@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from test_driver_hours import DUTY_WEEKS, EXACT_DAY, MONDAY, SINGLE_DAY, WEEKS, Row, activities
 
@@ -46,6 +46,9 @@ def test_a_state_that_was_kept_goes_on_as_the_one_that_was_not(rows: list[Row], 
 
 @OFTEN
 @given(rows=ROWS, later=st.integers(0, 3 * 1_440 - 1) | st.integers(0, 60_000))
+@example(
+    rows=[("D", 1), ("R", 539)], later=121
+)  # a rest that was a reduced one is a regular one from 11 h on
 def test_phases_tell_what_the_engine_would(rows: list[Row], later: int) -> None:
     state = state_of(rows)
     found, horizon = phases(state)

@@ -28,7 +28,7 @@ _CONTENT = (
 _FIELDS = "tenant_id, driver_id, event_id, started_at, ended_at, activity, vehicle_id, slot, crew, origin, recorded_at"
 _CLAIMED = (
     "select distinct on (e.tenant_id, e.driver_id, e.event_id)"
-    f" {', '.join('e.' + name.strip() for name in _FIELDS.split(','))}"
+    f" {', '.join('e.' + name.strip() for name in _FIELDS.split(','))}, e.arrived_at"
     " from landing.driver_activity as e"
     " where e.batch_id = any(array(select batch_id from ops.pending_batch where run_id = %(run_id)s))"
     f" order by e.tenant_id, e.driver_id, e.event_id, {_CONTENT.format('e')}"
@@ -41,10 +41,10 @@ _REJECT = (
     " (tenant_id, driver_id, event_id, fault, started_at, known_at, is_left_out)"
     " select tenant_id, driver_id, event_id,"
     " case when started_at < to_timestamp(%(first)s) then 'before_tachographs' else 'too_late' end,"
-    f" started_at, started_at, true from claimed where {_LATE.format('claimed')} on conflict do nothing"
+    f" started_at, arrived_at, true from claimed where {_LATE.format('claimed')} on conflict do nothing"
 )
 _REFUSED = ("before_tachographs", "too_late")
-# What was refused before it was stored is in no fold.
+# What was refused before it was stored is in no fold; it is known since it came, as its own clock may be any.
 _NOT_REFUSED = sql.SQL(" and r.fault not in ({})").format(sql.SQL(", ").join(map(sql.Literal, _REFUSED)))
 _STORE = (
     f"with claimed as materialized (select * from ({_CLAIMED}) as c where not {_LATE.format('c')}),"
@@ -190,9 +190,8 @@ def purge(conn: Connection, heads: Mapping[Entity, datetime]) -> int:
     )
     conn.execute(
         f"delete from intermediate.int_driver_activity_fault as f using {_HEADS}"
-        " where f.tenant_id = h.tenant_id and f.driver_id = h.driver_id and f.known_at < h.head - %s"
-        " and f.fault <> all(%s)".encode(),
-        (*columns, KEPT, list(_REFUSED)),
+        " where f.tenant_id = h.tenant_id and f.driver_id = h.driver_id and f.known_at < h.head - %s".encode(),
+        (*columns, KEPT),
     )
     return conn.execute(
         f"delete from intermediate.int_driver_activity as a using {_HEADS}"

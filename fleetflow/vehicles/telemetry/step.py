@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fleetflow.runtime import Connection
 from fleetflow.vehicles.telemetry.store import replace_hours
-from fleetflow.vehicles.telemetry.windows import choose_hours, chosen_hours, read_frames
+from fleetflow.vehicles.telemetry.windows import choose_hours, chosen_hours, forget_batches, read_frames
 from ingestion.telemetry.hours import decode_hours
 from ingestion.telemetry.manifest import Manifest, read_usable
 
@@ -32,6 +32,7 @@ def decode_telemetry(work: Work) -> Mapping[str, int]:
         hours = chosen_hours(work.conn, chunk)
         done = decode_hours(read_frames(work.settings, work.conn, chunk, hours), hours, manifest)
         counts.update({"vehicle-hours": len(hours)} | replace_hours(work.conn, chunk, done, manifest.version))
+    forget_batches(work.conn)
     return counts
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, time
+from datetime import datetime
 from uuid import UUID
 
 import adbc_driver_postgresql.dbapi as adbc
@@ -14,6 +14,7 @@ from domain.contracts.can_frame import CAN_FRAME
 from fleetflow.lake import open_lake
 from fleetflow.runtime import Connection, connect
 from fleetflow.settings import Settings
+from fleetflow.vehicles.history import landing_has_all_since, landing_keeps_since
 from fleetflow.vehicles.touched import Entity, Touched
 from ingestion.lake.read import scan_rows
 from ingestion.telemetry.hours import HOUR, MARGIN, WINDOW_FRAMES, VehicleHour
@@ -50,7 +51,7 @@ with claimed as materialized (
 )
 insert into intermediate.int_vehicle_hour_touched
     (number, chunk, tenant_id, vehicle_id, hour, model, model_year, in_service_from)
-select row_number() over (partition by t.chunk order by t.hour, t.tenant_id, t.vehicle_id) - 1, t.chunk,
+select row_number() over (order by t.hour, t.tenant_id, t.vehicle_id) - 1, t.chunk,
     t.tenant_id, t.vehicle_id, t.hour, v.model, v.model_year, v.in_service_from
 from (
     select *, (sum(frames) over (order by hour, tenant_id, vehicle_id) - 1)::bigint / %(chunk_frames)s as chunk
@@ -60,16 +61,25 @@ left join source.vehicles as v on t.tenant_id = v.tenant_id and t.vehicle_id = v
 """
 
 
-def choose_hours(conn: Connection, run_id: UUID, chunk_frames: int = CHUNK_FRAMES) -> list[int]:
+def choose_hours(conn: Connection, run_id: UUID) -> list[int]:
     """Note which vehicle-hours the run decodes, with what is known of each vehicle; return their chunks.
 
     They are those of the claimed frames, the ones after where a frame came in the last `MARGIN` of an hour, and those
     that were asked to be decoded again.
     """
     conn.execute("truncate intermediate.int_vehicle_hour_touched")
-    conn.execute(_CHOOSE, {"run_id": run_id, "margin": MARGIN, "chunk_frames": chunk_frames})
+    conn.execute(_CHOOSE, {"run_id": run_id, "margin": MARGIN, "chunk_frames": CHUNK_FRAMES})
     rows = conn.execute("select distinct chunk from intermediate.int_vehicle_hour_touched order by 1")
     return [chunk for (chunk,) in rows]
+
+
+def forget_batches(conn: Connection) -> int:
+    """Forget which hours batches hold frames of, once landing has none of their rows any more; return how many."""
+    return conn.execute(
+        "delete from intermediate.int_frame_batch as f using ops.batch as b"
+        " where b.batch_id = f.batch_id and b.last_arrived_at < %s",
+        (landing_keeps_since(conn, CAN_FRAME.name),),
+    ).rowcount
 
 
 def decoded_since(conn: Connection) -> Touched:
@@ -92,7 +102,7 @@ def ask_again(settings: Settings, begin: datetime, end: datetime) -> int:
 
 
 def chosen_hours(conn: Connection, chunk: int) -> list[VehicleHour]:
-    """Return the vehicle-hours of a chunk, each at the place that is its number."""
+    """Return the vehicle-hours of a chunk in the order of their numbers, which go on from those of the last chunk."""
     rows = conn.execute(
         "select tenant_id, vehicle_id, hour, model, model_year, in_service_from"
         " from intermediate.int_vehicle_hour_touched where chunk = %s order by number",
@@ -102,8 +112,9 @@ def chosen_hours(conn: Connection, chunk: int) -> list[VehicleHour]:
 
 
 _READ = """
-select h.number as window, f.event_id, f.recorded_at, f.captured_at,
-    f.channel, f.arbitration_id, f.is_extended, f.payload
+select
+    h.number - (select min(t.number) from intermediate.int_vehicle_hour_touched as t where t.chunk = $1) as window,
+    f.event_id, f.recorded_at, f.captured_at, f.channel, f.arbitration_id, f.is_extended, f.payload
 from landing.can_frame as f
 inner join intermediate.int_vehicle_hour_touched as h
     on f.tenant_id = h.tenant_id and f.vehicle_id = h.vehicle_id
@@ -121,27 +132,16 @@ where h.chunk = $1 and f.batch_id = any(array(
 def read_frames(settings: Settings, conn: Connection, chunk: int, hours: list[VehicleHour]) -> pa.Table:
     """Return every frame of the windows of a chunk as `WINDOW_FRAMES`, with repeats.
 
-    The lake is asked for hours that began before the oldest day of landing; it and landing may give the same frame.
+    The lake is asked for hours of which landing may have lost frames; it and landing may give the same frame.
     """
     with adbc.connect(settings.dsn("transformer")) as source, source.cursor() as cursor:
         cursor.execute(_READ, (chunk, MARGIN.total_seconds()))
         found = [cursor.fetch_arrow_table().cast(WINDOW_FRAMES)]
-    floor = _oldest_landing_day(conn)
+    floor = landing_has_all_since(conn, CAN_FRAME.name)
     old = [place for place, one in enumerate(hours) if one.hour - MARGIN < floor]
     if old:
         found += lake_frames(settings, hours, old)
     return pa.concat_tables(found)
-
-
-def _oldest_landing_day(conn: Connection) -> datetime:
-    """Return the start of the oldest day of which landing still has what arrived: frames before it may be gone."""
-    (oldest,) = conn.execute(
-        "select min(right(c.relname, 8)::date) from pg_inherits as i join pg_class as c on c.oid = i.inhrelid"
-        " where i.inhparent = 'landing.can_frame'::regclass and c.relname ~ '_[0-9]{8}$'"
-    ).fetchall()[0]
-    if oldest is None:
-        return datetime.max.replace(tzinfo=UTC)
-    return datetime.combine(oldest, time.min, UTC)
 
 
 def lake_frames(settings: Settings, hours: list[VehicleHour], places: list[int]) -> Iterator[pa.Table]:

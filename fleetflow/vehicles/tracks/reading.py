@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from fleetflow.runtime import Connection
 from fleetflow.settings import Settings
+from fleetflow.vehicles.history import CLOCK_AHEAD, landing_has_all_since
 from fleetflow.vehicles.tracks import timely
 from fleetflow.vehicles.tracks.plan import Case
 
@@ -26,8 +27,6 @@ COLUMNS = (
     "accuracy_m", "odometer_km", "ignition_on",
 )  # fmt: skip
 _SELECTED = ", ".join(f"e.{name}" for name in COLUMNS)
-# Clocks of senders may run ahead of ours by this much, so that an event's time is later than its arrival.
-_SKEW = timedelta(hours=2)
 
 _CLAIMED = f"""
 select {_SELECTED} from landing.gps_location as e
@@ -149,22 +148,21 @@ def open_reader(settings: Settings, now: datetime) -> Iterator[Reader]:
 
 
 def needed_from_lake(conn: Connection, since: datetime) -> datetime | None:
-    """Return until when the lake has to be read for events since a time; None if landing has all of them."""
-    row = conn.execute(
-        "select min(to_date(right(c.relname, 8), 'YYYYMMDD')) from pg_inherits as i join pg_class as c"
-        " on c.oid = i.inhrelid where i.inhparent = 'landing.gps_location'::regclass and c.relname ~ '_[0-9]{8}$'"
-    ).fetchone()
-    if row is None or row[0] is None:
+    """Return until when the lake has to be read for fixes since a time; None if landing has all of them.
+
+    A batch that reaches into a day that is gone has lost a part of its rows.
+    """
+    until = landing_has_all_since(conn, "gps_location")
+    if since >= until:
         return None
-    first = datetime(row[0].year, row[0].month, row[0].day, tzinfo=UTC)
     gone = conn.execute(
         "select exists (select from ops.batch where feed = 'gps_location' and accepted > 0"
-        "  and last_arrived_at < %(first)s and (max_event_time is null or max_event_time >= %(since)s))"
+        "  and first_arrived_at < %(first)s and (max_event_time is null or max_event_time >= %(since)s))"
         " or exists (select from ops.batch_total where feed = 'gps_location' and accepted > 0"
         "  and %(since)s < (select min(first_arrived_at) from ops.batch where feed = 'gps_location'))",
-        {"first": first, "since": since},
+        {"first": until - CLOCK_AHEAD, "since": since},
     ).fetchone()
-    return first + _SKEW if gone is not None and gone[0] else None
+    return until if gone is not None and gone[0] else None
 
 
 def _bound(value: Any) -> pa.Array:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import permutations
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ NOW = MONDAY * 60
 D, W, R = Kind.DRIVING, Kind.OTHER_WORK, Kind.REST
 
 
-def report(name: str, start: int, end: int | None, kind: Kind = D, **changes: object) -> Report:
+def report(name: str, start: int, end: int | None, kind: Kind = D, **changes: Any) -> Report:
     """Return a report, times in seconds from Monday, sent at its end."""
     last = start if end is None else max(start, end)
     given = Report(
@@ -26,7 +27,7 @@ def report(name: str, start: int, end: int | None, kind: Kind = D, **changes: ob
         name,
         "v1",
     )
-    return given._replace(**changes)  # type: ignore[arg-type]
+    return given._replace(**changes)
 
 
 def faults(*reports: Report) -> list[tuple[str, str]]:

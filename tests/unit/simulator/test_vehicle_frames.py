@@ -10,6 +10,7 @@ import pytest
 from fleetflow.simulator.vehicle_life import frames
 from fleetflow.simulator.vehicle_life.frames import Absent, Code, Frame, Reading
 from ingestion.telemetry.decode import Decoded, decode_frames
+from ingestion.telemetry.manifest import Manifest
 from tests.unit.telemetry.can_frames import counts, decoder, frame, frames_table, manifest, values
 
 TRUCK, VAN = manifest(decoder("j1939")), manifest(decoder("obd"))
@@ -26,11 +27,11 @@ SIGNALS: list[tuple[str, Callable[[Reading], Frame], float, list[float]]] = [
 ]
 
 
-def read(written: list[Frame], of: object) -> Decoded:
+def read(written: list[Frame], of: Manifest) -> Decoded:
     rows: list[dict[str, Any]] = [
         frame(one.identifier, one.payload, n * 60_000, extended=one.extended) for n, one in enumerate(written)
     ]
-    return decode_frames(frames_table(rows), of)  # type: ignore[arg-type]
+    return decode_frames(frames_table(rows), of)
 
 
 @pytest.mark.parametrize(("name", "encode", "step", "said"), SIGNALS)
