@@ -22,7 +22,8 @@ from fleetflow.simulator.vehicle_life.samples import Samples, thirstier
 
 Floats = npt.NDArray[np.float64]
 HOUR_S = 3600.0
-FILL_UP_BELOW = 0.34
+# Nobody fills up a tank that is fuller: a rise of a few litres is beyond what a level tells.
+FILL_UP_BELOW, MOST_LEVEL = 0.34, 0.8
 LEAST_STOP_MINUTES = 14
 NOISE, SLOSH, TILT = 0.25, 1.1, 30.0
 FAR_KM = 160.0
@@ -227,6 +228,8 @@ def fill_and_burn(diary: Diary, samples: Samples, plan: Plan, start_s: float, rn
             continue
         at_s = stand.start * 60.0
         level = first - float(samples.at(at_s, used)) + float(book.level(at_s))
+        if plan.mischief is Mischief.OVER_TANK and plan.stand == place and level > MOST_LEVEL * tank:
+            plan = plan._replace(stand=_next_long_stop(diary, place, start_s))
         _stop(book, diary, samples, place, level, plan, start_s, rng)
     if plan.mischief is Mischief.ELSEWHERE:
         _bought_elsewhere(book, vehicle, samples, plan, rng)
@@ -239,6 +242,19 @@ def fill_and_burn(diary: Diary, samples: Samples, plan: Plan, start_s: float, rn
     if plan.mischief is Mischief.THIRST:
         book.events += _thirsty_trips(diary, samples, plan)
     return Tank(level_l, sensor, tuple(sorted(book.events, key=lambda e: e.start_s)), tuple(book.purchases))
+
+
+def _next_long_stop(diary: Diary, place: int, start_s: float) -> int:
+    """The place of the next stand in a shift that is long enough to fill up; -1 if there is none."""
+    later = enumerate(diary.stands[place + 1 : -1], place + 1)
+    fit = (
+        n
+        for n, stand in later
+        if not stand.is_off
+        and stand.end - stand.start >= LEAST_STOP_MINUTES
+        and stand.end * 60 < start_s - HOUR_S
+    )
+    return next(fit, -1)
 
 
 def _stop(
@@ -271,8 +287,6 @@ def _stop(
     if not due and planted is Mischief.NOTHING:
         return
     litres = rng.uniform(0.93, 0.97) * tank - level
-    if litres < 0.05 * tank:
-        litres = 0.05 * tank
     start = stand.start * 60.0 + 240
     book.ramps.append(Ramp(start, start + 300, litres))
     book.events.append(FuelEvent("refill", start, start + 300, litres))

@@ -84,6 +84,14 @@ def test_each_mischief_is_planted_and_half_of_the_fill_ups_at_least_are_billed()
                 assert any(0 < bought.at_s - event.start_s < 900 for bought in one.tank.purchases)
 
 
+@pytest.mark.parametrize("hours_later", [0, 140])
+def test_a_refill_is_large_enough_for_a_level_to_tell(hours_later: int) -> None:
+    for one in lives_of(hours_later=hours_later, telemetry_days=3).vehicles:
+        for event in one.tank.events:
+            if event.kind == "refill":
+                assert event.litres > 0.12 * one.vehicle.kind.tank_l
+
+
 def test_thefts_lower_a_level_that_nothing_else_explains() -> None:
     for one in usual_lives().vehicles:
         for event in one.tank.events:
