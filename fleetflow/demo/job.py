@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 CDC, MICROBATCH = "load__orders__cdc", "transform__shipments__microbatch"
 VEHICLES = "transform__vehicles__hourly"
 MARK = "demo-home"
+# A run that takes longer hangs, on a busy machine as well.
+DAG_RUN_S = 300
 # A shard takes 1 MB/s: the vehicles' past is some 45 MB of frames.
 SHARDS = stack.Shards(telemetry=4)
 LAKE = "maintain__lake__hourly"
@@ -158,7 +160,7 @@ class Demo:
 
         for run in loads:
             self._tell("partners", f"{run.dag_id}: loading")
-            api.wait(run, 120)
+            api.wait(run, DAG_RUN_S)
         truth = drop_files(self.home, facts, self.plan.seed, waves=(2,), said=truth)
         self._run_dag(api, batch.partner_dag(batch.CORRECTING), {"wait": False}, step="partners")
         return truth
@@ -217,7 +219,7 @@ class Demo:
         for dag_id in CLOSING_DAGS:
             self._run_dag(api, dag_id)
         for run in upkeep:
-            api.wait(run, 60)
+            api.wait(run, DAG_RUN_S)
 
     def _transform_vehicles(self, settings: Settings, api: AirflowApi) -> None:
         """Follow the vehicles and drivers as well: what came by stream and by file."""
@@ -225,7 +227,7 @@ class Demo:
         with connect(settings.dsn("ops"), autocommit=True) as conn:
             if left := _number(conn, pending):
                 self._tell("vehicles", f"{left} batches wait")
-                self._run_dag(api, VEHICLES, step="vehicles", timeout_s=300)
+                self._run_dag(api, VEHICLES, step="vehicles")
 
     def _run_dag(
         self,
@@ -233,10 +235,9 @@ class Demo:
         dag_id: str,
         conf: dict[str, object] | None = None,
         step: str = "airflow",
-        timeout_s: float = 120,
     ) -> None:
         self._tell(step, f"{dag_id}: running")
-        run = api.wait(api.trigger(dag_id, conf), timeout_s)
+        run = api.wait(api.trigger(dag_id, conf), DAG_RUN_S)
         self._tell(step, f"{dag_id}: {run.state}")
 
     def _outcome(self, settings: Settings, api: AirflowApi, truth: PartnerTruth) -> Outcome:

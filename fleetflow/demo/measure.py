@@ -44,6 +44,12 @@ SUBJECTS = (
         " where driver_key = any(%(drivers)s) and (not needs_evidence or rule = 'UNPROVEN_REST')",
     ),
     Subject(
+        "driver day", Planted.multi_manned, "fct_driver_day", ("driver_key", "started_at", "ended_at", "is_crew"),
+        "select driver_key, 'multi-manning', started_at, ended_at from marts.fct_driver_day"
+        " where driver_key = any(%(drivers)s) and is_crew",
+        Tolerance(share=0.5),
+    ),
+    Subject(
         "fuel event", lambda planted: planted.fuel("refill"), "fct_fuel_event",
         ("vehicle_id", "kind", "started_at", "ended_at"),
         "select vehicle_id, kind, started_at, ended_at from marts.fct_fuel_event"
@@ -54,8 +60,14 @@ SUBJECTS = (
         "fuel anomaly", lambda planted: planted.fuel(*ANOMALIES), "fct_fuel_anomaly",
         ("vehicle_id", "kind", "occurred_at", "ended_at"),
         "select vehicle_id, kind, occurred_at, ended_at from marts.fct_fuel_anomaly"
-        " where vehicle_id = any(%(vehicles)s) and ended_at >= %(since)s",
+        " where vehicle_id = any(%(vehicles)s) and ended_at >= %(since)s and kind <> 'consumption_high'",
         Tolerance(6 * HOUR, many=True),
+    ),
+    Subject(
+        "fuel of a trip", Planted.thirsty_trips, "fct_fuel_anomaly", ("vehicle_id", "kind", "occurred_at", "ended_at"),
+        "select vehicle_id, kind, occurred_at, ended_at from marts.fct_fuel_anomaly"
+        " where vehicle_id = any(%(vehicles)s) and ended_at >= %(since)s and kind = 'consumption_high'",
+        Tolerance(share=0.5),
     ),
     Subject(
         "odometer", lambda planted: planted.fuel("odometer_rollback"), "fct_trip",

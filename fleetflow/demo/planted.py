@@ -17,10 +17,12 @@ SUFFIX = ".vehicles.json"
 ALSO = {
     "purchase_over_tank": frozenset({"purchase_without_rise"}),
     "purchase_elsewhere": frozenset({"purchase_without_rise"}),
-    "leak": frozenset({"drain_parked", "drain_moving", "consumption_high"}),
-    "drain_moving": frozenset({"consumption_high"}),
+    "leak": frozenset({"drain_parked", "drain_moving"}),
     "sensor": frozenset({"purchase_without_rise"}),
 }
+THIRST = "consumption_high"
+# Where the level alone tells what a trip burnt, what it lost counts as burnt.
+LIKE_THIRST = ("leak", "drain_moving")
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,17 @@ class Planted:
             _fact(one["vehicle_id"], one["kind"], one)._replace(also=ALSO.get(one["kind"], frozenset()))
             for one in self.content["fuel"]
             if one["kind"] in kinds
+        ]
+
+    def thirsty_trips(self) -> list[Fact]:
+        """Trips that burnt markedly more than usual, by vehicle; losses under way may be called so as well."""
+        losses = [one._replace(kind=THIRST, optional=True) for one in self.fuel(*LIKE_THIRST)]
+        return [*self.fuel(THIRST), *losses]
+
+    def multi_manned(self) -> list[Fact]:
+        """Shifts of crews, by driver's key."""
+        return [
+            _fact(self.driver_keys[one["driver_id"]], "multi-manning", one) for one in self.content["crewed"]
         ]
 
     def trips(self) -> list[Fact]:

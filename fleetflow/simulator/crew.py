@@ -289,11 +289,12 @@ def driver_row(network: Network, crew: Crew, driver: Driver, seed: int) -> tuple
     )
 
 
-def vehicle_row(network: Network, vehicle: Vehicle, seed: int) -> tuple[object, ...]:
-    """The vehicle's row for the order database, without updated_at."""
+def vehicle_row(network: Network, vehicle: Vehicle, seed: int, began: date | None) -> tuple[object, ...]:
+    """The vehicle's row for the order database, without updated_at; in service since `began`, or since any day."""
     rng = seeded("vehicle", seed, vehicle.number)
     make, model = rng.choice(vehicle.kind.models)
-    year = rng.randrange(2014, 2026)
+    if began is None:
+        began = date(rng.randrange(2014, 2026), 1, 1) + timedelta(days=rng.randrange(365))
     vin = "".join(rng.choices(VIN_LETTERS, k=11)) + f"{vehicle.number % 1_000_000:06d}"
     return (
         vehicle.vehicle_id,
@@ -302,11 +303,11 @@ def vehicle_row(network: Network, vehicle: Vehicle, seed: int) -> tuple[object, 
         vin,
         make,
         model,
-        year,
+        began.year,
         vehicle.kind.name,
         vehicle.kind.capacity_kg,
         vehicle.kind.tank_l,
         network.sites[network.hubs[vehicle.city]].site_id,
         "workshop" if vehicle.in_workshop else "active",
-        date(year, 1, 1) + timedelta(days=rng.randrange(365)),
+        began,
     )

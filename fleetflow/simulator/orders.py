@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from psycopg import sql
@@ -207,14 +207,26 @@ def _drivers(fleet: Fleet, start: datetime) -> Iterator[Row]:
 
 
 def _vehicles(fleet: Fleet, start: datetime) -> Iterator[Row]:
-    """Vehicles that live a whole life are of any age; the others, whose services nobody writes, too new to need one."""
-    lives, today = fleet.lives.vehicle_numbers, fleet.plan.start.date()
-    for vehicle in fleet.crew.vehicles:
-        row = dict(zip(VEHICLES, (*vehicle_row(fleet.network, vehicle, fleet.plan.seed), start), strict=True))
-        if lives and vehicle.number not in lives:
-            began = today - timedelta(days=14 + vehicle.number % 240)
-            row |= {"model_year": began.year, "in_service_from": began}
-        yield tuple(row.values())
+    began = service_begins(fleet)
+    return (
+        (*vehicle_row(fleet.network, v, fleet.plan.seed, began.get(v.vehicle_id)), start)
+        for v in fleet.crew.vehicles
+    )
+
+
+def service_begins(fleet: Fleet) -> dict[str, date]:
+    """First day in service by vehicle; empty, which is any day, where no vehicle lives a whole life.
+
+    Those that do are older than their services. The others, whose services nobody writes, are too new to need one.
+    """
+    if not fleet.lives.vehicles:
+        return {}
+    today = fleet.plan.start.date()
+    began = {v.vehicle_id: today - timedelta(days=14 + v.number % 240) for v in fleet.crew.vehicles}
+    for one in fleet.lives.vehicles:
+        first = datetime.fromtimestamp(min(visit.done_s for visit in one.visits), UTC).date()
+        began[one.vehicle.vehicle_id] = first - timedelta(days=90 + one.vehicle.number % 700)
+    return began
 
 
 def _assignments(fleet: Fleet) -> Iterator[Row]:

@@ -22,6 +22,14 @@ JITTER = 10
 EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday
 HALF_SHIFT = 690
 """The longest shift of one who shares a vehicle, in minutes."""
+CREW_WINDOW = 30 * 60
+"""A crew's rest of 9 h has to be over within 30 h of the shift's beginning: Art. 8(5)."""
+CREW_LONG_DAY = Order(800, least_span=1200, most_span=1230)
+"""A crew's shift that leaves less than 5 h of its first 24 h: one driver would break Art. 8(2)."""
+CREW_SHORT_DAY = Order(300, most_span=430)
+"""The shift after it: the next one begins at its usual time."""
+CREW_LAWFUL_REST, CREW_SHORT_REST = (550, 581), (465, 520)
+"""Of the short one so much that both still drive after the 30 h: what is left of that shift is a crew's as well."""
 SETTLED_DAYS = 3
 """Days before the start in which no day's infringement is planted: its window may not have ended."""
 
@@ -57,6 +65,14 @@ class Infringement(NamedTuple):
     limit: int
 
 
+class Crewed(NamedTuple):
+    """A shift of a driver that counts as multi-manning, from its first minute to its last."""
+
+    driver_id: str
+    start: int
+    end: int
+
+
 @dataclass(frozen=True)
 class DriverLife:
     """A driver's duties in order, the rests without a record (by the duty they follow), and what was planted."""
@@ -66,6 +82,13 @@ class DriverLife:
     duties: tuple[Duty, ...]
     unrecorded: frozenset[int]
     infringements: tuple[Infringement, ...]
+
+    def crewed(self) -> Iterator[Crewed]:
+        """The shifts of one of a crew in which he drives himself; nobody is alone in the vehicle at any time."""
+        if self.roster.seat in (Seat.FIRST, Seat.SECOND):
+            for duty in self.duties:
+                if driving_of(duty):
+                    yield Crewed(self.roster.driver_id, duty.start, duty.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +121,15 @@ def live_as_crew(
 ) -> tuple[DriverLife, DriverLife]:
     """Let two drivers work as a crew: one drives a stint while the other is available beside; then they change."""
     both = live(first, first_day, start_day, last_day, rng)
+    of_second = tuple(one._replace(driver_id=second.driver_id) for one in both.infringements)
     return (
         replace(both, duties=tuple(_seated(duty, turn=0) for duty in both.duties)),
-        replace(both, roster=second, duties=tuple(_seated(duty, turn=1) for duty in both.duties)),
+        replace(
+            both,
+            roster=second,
+            duties=tuple(_seated(duty, turn=1) for duty in both.duties),
+            infringements=of_second,
+        ),
     )
 
 
@@ -158,6 +187,8 @@ class _Calendar:
             Scenario.NO_WEEKLY_REST: self._no_weekly_rest,
             Scenario.SHORT_WEEKLY_RESTS: self._short_weekly_rests,
             Scenario.REST_WITHOUT_RECORD: self._rest_without_record,
+            Scenario.CREW_LONG_DAY: self._crew_long_day,
+            Scenario.CREW_SHORT_REST: self._crew_short_rest,
         }
         return planting[self._roster.scenario]()
 
@@ -306,6 +337,28 @@ class _Calendar:
                 yield self._found("UNPROVEN_REST", duties[day].end, duties[day + 1].start, 0, 660)
 
         return tell
+
+    def _crew_long_day(self) -> Tell:
+        """Rests of more than 9 h that are over within 30 h, though not within 24."""
+        self._plant_crew_days(CREW_LAWFUL_REST)
+        return lambda duties: iter(())
+
+    def _crew_short_rest(self) -> Tell:
+        rests = self._plant_crew_days(CREW_SHORT_REST)
+
+        def tell(duties: dict[int, Duty]) -> Iterator[Infringement]:
+            for day, rest in rests.items():
+                start = duties[day].start
+                yield self._found("DAILY_REST_MULTI_MANNING", start, start + CREW_WINDOW, rest, 540)
+
+        return tell
+
+    def _plant_crew_days(self, rest: tuple[int, int]) -> dict[int, int]:
+        rests = {day: self._rng.randrange(*rest) for day in self._some_days()}
+        for day, minutes in rests.items():
+            self._days[day] = _Planned(CREW_LONG_DAY)
+            self._days[day + 1] = _Planned(CREW_SHORT_DAY, rest_before=minutes)
+        return rests
 
     def _found(self, rule: str, start: int, end: int, measured: int, limit: int) -> Infringement:
         return Infringement(self._roster.driver_id, rule, start, end, measured, limit)

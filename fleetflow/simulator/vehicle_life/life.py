@@ -26,6 +26,7 @@ from fleetflow.simulator.vehicle_life.tank import (
     Mischief,
     Purchase,
     Tank,
+    burn_more,
     fill_and_burn,
     plan_mischief,
     roll_back,
@@ -171,7 +172,7 @@ def _vehicle(
     samples = sample(diary, ids, dice)
     mischief = TURNS[place] if place < len(TURNS) else Mischief.NOTHING
     planted = plan_mischief(mischief, diary, start_s, rng)
-    samples = roll_back(samples, planted, ROLLED_BACK_KM)
+    samples = burn_more(roll_back(samples, planted, ROLLED_BACK_KM), planted)
     tank = fill_and_burn(diary, samples, planted, start_s, rng)
     spells = plan_spells(is_van, place, diary.stands[0].start * 60.0, start_s, rng)
     visits = plan_visits(

@@ -34,6 +34,8 @@ class Scenario(StrEnum):
     NO_WEEKLY_REST = "no_weekly_rest"
     SHORT_WEEKLY_RESTS = "short_weekly_rests"
     REST_WITHOUT_RECORD = "rest_without_record"
+    CREW_LONG_DAY = "crew_long_day"
+    CREW_SHORT_REST = "crew_short_rest"
 
 
 # Weeks count from Monday, so what breaks a weekly rule is planted with who is off on Saturday and Sunday.
@@ -53,6 +55,8 @@ TURNS = (
     Scenario.HEAVY_FORTNIGHT, Scenario.NO_BREAK, Scenario.NO_WEEKLY_REST, Scenario.SHORT_WEEKLY_RESTS,
     Scenario.SHORT_REST, Scenario.REST_WITHOUT_RECORD,
 )  # fmt: skip
+# The first crew breaks what crews may do, the second goes as far as they may.
+CREWS = (Scenario.CREW_SHORT_REST, Scenario.CREW_LONG_DAY)
 
 
 class Seat(StrEnum):
@@ -103,20 +107,21 @@ def _has_roads(network: Network, vehicle: Vehicle) -> bool:
 
 
 def draw_rosters(vehicles: Sequence[Vehicle], crew: Crew, rng: Random) -> list[Roster]:
-    """Give each vehicle its drivers and shifts, and most of those who drive alone something to be planted with."""
+    """Give each vehicle its drivers and shifts; plant with most of those who drive alone, and with the first crews."""
     pairs = [vehicle for vehicle in vehicles if len(vehicle.drivers) > 1 and vehicle.kind.name != "van"]
     pairs = pairs[: len(vehicles) // 4]
     alone = [vehicle for vehicle in vehicles if vehicle not in pairs]
     rosters = list(_alone(alone, crew, rng))
     for place, vehicle in enumerate(pairs):
-        begin, off = rng.randrange(1440), _first_off(rng)
+        begin, off, scenario = rng.randrange(1440), _first_off(rng), Scenario.LAWFUL
         one, two = (crew.drivers[number] for number in vehicle.drivers[:2])
         if place % 2:
             seats, begins = (Seat.FIRST, Seat.SECOND), (begin, begin)
+            scenario = CREWS[place // 2] if place // 2 < len(CREWS) else scenario
         else:
             seats, begins = (Seat.IN_TURN, Seat.IN_TURN), (begin, (begin + HALF_DAY) % 1440)
         for driver, seat, at in zip((one, two), seats, begins, strict=True):
-            rosters.append(Roster(driver.number, driver.driver_id, vehicle, at, off, seat))
+            rosters.append(Roster(driver.number, driver.driver_id, vehicle, at, off, seat, scenario))
     return rosters
 
 

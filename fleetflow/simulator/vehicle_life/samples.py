@@ -6,7 +6,7 @@ Every ten seconds of a trip, every twenty while it idles, every quarter of an ho
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -155,6 +155,17 @@ def _burn(speed: Floats, on: Flags, slope: Floats, load: Floats, per_100_km: flo
     """Litres an hour: by distance, load and slope while it moves, else what idling takes."""
     moving = per_100_km * speed / 100 * load * np.maximum(LEAST_SHARE, 1 + SLOPE_EFFECT * slope)
     return np.where(on, np.where(speed > 1, np.maximum(moving, 0.4 * idle), idle), 0.0)
+
+
+def thirstier(samples: Samples, since_s: float, factor: float) -> Samples:
+    """Let the engine burn so many times as much from a moment on."""
+    extra = np.where(samples.at_s >= since_s, (factor - 1) * samples.fuel_l_per_h, 0.0)
+    passed_s = np.diff(samples.at_s, append=samples.at_s[-1])
+    return replace(
+        samples,
+        fuel_l_per_h=samples.fuel_l_per_h + extra,
+        used_l=samples.used_l + _so_far(extra * passed_s / 3600),
+    )
 
 
 def _so_far(amounts: Floats) -> Floats:

@@ -5,6 +5,7 @@ Seconds since 1970 and litres. Every planted event is a ramp of the true level, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from random import Random
@@ -17,15 +18,20 @@ from fleetflow.simulator.atlas import CITIES
 from fleetflow.simulator.crew import Vehicle
 from fleetflow.simulator.geo import Point, offset
 from fleetflow.simulator.vehicle_life.diary import Diary, Stand
-from fleetflow.simulator.vehicle_life.samples import Samples
+from fleetflow.simulator.vehicle_life.samples import Samples, thirstier
 
 Floats = npt.NDArray[np.float64]
 HOUR_S = 3600.0
-FILL_UP_BELOW = 0.34
+# Nobody fills up a tank that is fuller: a rise of a few litres is beyond what a level tells.
+FILL_UP_BELOW, MOST_LEVEL = 0.34, 0.8
 LEAST_STOP_MINUTES = 14
 NOISE, SLOSH, TILT = 0.25, 1.1, 30.0
 FAR_KM = 160.0
 STUCK_SHARE, STUCK_LEAST_L = 0.15, 25.0
+THIRST = 1.7
+# What is usual shows in so many trips; warming up and lights tell more of a shorter one than the engine does.
+USUAL_TRIPS, THIRSTY_TRIPS, TELLING_KM = 9, 3, 8.0
+DAY_S = 86_400
 
 
 class Mischief(StrEnum):
@@ -40,12 +46,16 @@ class Mischief(StrEnum):
     NO_RISE = "purchase_without_rise"
     ROLLBACK = "odometer_rollback"
     STUCK = "sensor"
+    THIRST = "consumption_high"
 
 
 TURNS = (
     Mischief.THEFT_PARKED, Mischief.LEAK, Mischief.NO_RISE, Mischief.THEFT_MOVING, Mischief.OVER_TANK,
     Mischief.STUCK, Mischief.THEFT_PARKED, Mischief.ELSEWHERE, Mischief.ROLLBACK, Mischief.THEFT_PARKED,
     Mischief.LEAK, Mischief.OVER_TANK, Mischief.NO_RISE, Mischief.ELSEWHERE, Mischief.STUCK,
+    # Tried more often than wanted: not all of these have been driven enough before and after.
+    Mischief.THIRST, Mischief.THIRST, Mischief.THIRST, Mischief.NOTHING, Mischief.THIRST, Mischief.THIRST,
+    Mischief.NOTHING, Mischief.THIRST,
 )  # fmt: skip
 
 
@@ -71,12 +81,16 @@ class Purchase(NamedTuple):
 
 
 class FuelEvent(NamedTuple):
-    """What is true of a vehicle's fuel: what happened, from when until when, and how many litres."""
+    """What is true of a vehicle's fuel: what happened, from when until when, how many litres.
+
+    `is_hard`: nobody need see it.
+    """
 
     kind: str
     start_s: float
     end_s: float
     litres: float
+    is_hard: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +138,8 @@ def plan_mischief(mischief: Mischief, diary: Diary, start_s: float, rng: Random)
         )
     if mischief is Mischief.STUCK:
         return _stuck_sensor(diary, begin_s, start_s, rng)
+    if mischief is Mischief.THIRST:
+        return _thirst(diary, begin_s, start_s)
     if mischief is Mischief.ROLLBACK:
         at_s = begin_s + rng.uniform(20, 30) * HOUR_S
         return Plan(mischief, -1, at_s, at_s + 30 * HOUR_S)
@@ -170,6 +186,20 @@ def _stuck_sensor(diary: Diary, begin_s: float, start_s: float, rng: Random) -> 
     return Plan(Mischief.STUCK, -1, *rng.choice(chosen)) if chosen else Plan(Mischief.NOTHING)
 
 
+def _thirst(diary: Diary, begin_s: float, start_s: float) -> Plan:
+    """From the last midnight on (UTC) that has enough trips on both sides."""
+    trips = [trip for trip in diary.trips if trip.path.length_km >= TELLING_KM]
+    for midnight in np.arange(start_s // DAY_S * DAY_S, begin_s, -DAY_S).tolist():
+        before = sum(trip.end * 60 < midnight for trip in trips)
+        after = sum(trip.start * 60 >= midnight and trip.end * 60 < start_s - HOUR_S for trip in trips)
+        if after >= THIRSTY_TRIPS:
+            enough = before >= USUAL_TRIPS
+            return (
+                Plan(Mischief.THIRST, -1, midnight, start_s, THIRST - 1) if enough else Plan(Mischief.NOTHING)
+            )
+    return Plan(Mischief.NOTHING)
+
+
 def _moving_theft(diary: Diary, begin_s: float, start_s: float, rng: Random) -> Plan:
     trips = [
         trip
@@ -198,6 +228,8 @@ def fill_and_burn(diary: Diary, samples: Samples, plan: Plan, start_s: float, rn
             continue
         at_s = stand.start * 60.0
         level = first - float(samples.at(at_s, used)) + float(book.level(at_s))
+        if plan.mischief is Mischief.OVER_TANK and plan.stand == place and level > MOST_LEVEL * tank:
+            plan = plan._replace(stand=_next_long_stop(diary, place, start_s))
         _stop(book, diary, samples, place, level, plan, start_s, rng)
     if plan.mischief is Mischief.ELSEWHERE:
         _bought_elsewhere(book, vehicle, samples, plan, rng)
@@ -207,7 +239,22 @@ def fill_and_burn(diary: Diary, samples: Samples, plan: Plan, start_s: float, rn
         sensor = _stuck(sensor, samples, plan, book)
     if plan.mischief is Mischief.ROLLBACK:
         book.events.append(FuelEvent(plan.mischief, plan.start_s, plan.start_s, 0.0))
+    if plan.mischief is Mischief.THIRST:
+        book.events += _thirsty_trips(diary, samples, plan)
     return Tank(level_l, sensor, tuple(sorted(book.events, key=lambda e: e.start_s)), tuple(book.purchases))
+
+
+def _next_long_stop(diary: Diary, place: int, start_s: float) -> int:
+    """The place of the next stand in a shift that is long enough to fill up; -1 if there is none."""
+    later = enumerate(diary.stands[place + 1 : -1], place + 1)
+    fit = (
+        n
+        for n, stand in later
+        if not stand.is_off
+        and stand.end - stand.start >= LEAST_STOP_MINUTES
+        and stand.end * 60 < start_s - HOUR_S
+    )
+    return next(fit, -1)
 
 
 def _stop(
@@ -240,8 +287,6 @@ def _stop(
     if not due and planted is Mischief.NOTHING:
         return
     litres = rng.uniform(0.93, 0.97) * tank - level
-    if litres < 0.05 * tank:
-        litres = 0.05 * tank
     start = stand.start * 60.0 + 240
     book.ramps.append(Ramp(start, start + 300, litres))
     book.events.append(FuelEvent("refill", start, start + 300, litres))
@@ -293,6 +338,23 @@ def _stuck(sensor: Floats, samples: Samples, plan: Plan, book: _Book) -> Floats:
         return sensor
     book.events.append(FuelEvent(plan.mischief, plan.start_s, plan.end_s, 0.0))
     return np.where(held, sensor[int(np.argmax(held))], sensor)
+
+
+def _thirsty_trips(diary: Diary, samples: Samples, plan: Plan) -> Iterator[FuelEvent]:
+    """Each trip that burnt too much, with the litres that were too many."""
+    for trip in diary.trips:
+        if trip.start * 60 >= plan.start_s:
+            start_s, end_s = trip.start * 60.0, trip.end * 60.0
+            burnt = float(np.diff(samples.at(np.array([start_s, end_s]), samples.used_l))[0])
+            extra = burnt * plan.share / (1 + plan.share)
+            yield FuelEvent(plan.mischief, start_s, end_s, extra, trip.path.length_km < TELLING_KM)
+
+
+def burn_more(samples: Samples, plan: Plan) -> Samples:
+    """Let the engine burn more from the planted moment on."""
+    return (
+        samples if plan.mischief is not Mischief.THIRST else thirstier(samples, plan.start_s, 1 + plan.share)
+    )
 
 
 def roll_back(samples: Samples, plan: Plan, km: float) -> Samples:

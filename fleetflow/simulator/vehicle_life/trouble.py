@@ -13,8 +13,11 @@ from fleetflow.simulator.vehicle_life.frames import Code
 
 HOUR_S = 3600.0
 # SPN and FMI: coolant too hot, oil pressure too low, soot filter, NOx sensor, wheel speed, battery, bus, the largest.
-TRUCK_CODES = ((110, 0), (100, 1), (3251, 16), (3216, 9), (904, 2), (168, 4), (524287, 31), (639, 14))
-VAN_CODES = ("P0301", "P2002", "U0100", "C0035", "B1318", "P0420")
+TRUCK_CODES = tuple(
+    (spn, fmi, None)
+    for spn, fmi in ((110, 0), (100, 1), (3251, 16), (3216, 9), (904, 2), (168, 4), (524287, 31), (639, 14))
+)
+VAN_CODES = tuple((None, None, code) for code in ("P0301", "P2002", "U0100", "C0035", "B1318", "P0420"))
 
 
 class Spell(NamedTuple):
@@ -34,10 +37,9 @@ def plan_spells(is_van: bool, place: int, begin_s: float, start_s: float, rng: R
     if pattern in (0, 4):
         return ()
     wanted = {1: 1, 2: 1, 3: 3}[pattern]
-    chosen: Sequence[object] = rng.sample(VAN_CODES if is_van else TRUCK_CODES, wanted)
+    codes: Sequence[tuple[int | None, int | None, str | None]] = VAN_CODES if is_van else TRUCK_CODES
     spells: list[Spell] = []
-    for code in chosen:
-        spn, fmi, text = (None, None, code) if isinstance(code, str) else (*code, None)  # type: ignore[misc]
+    for spn, fmi, text in rng.sample(codes, wanted):
         first = begin_s + rng.uniform(8, 30) * HOUR_S
         if pattern == 2:  # gone for a day, and back
             gone = first + rng.uniform(10, 14) * HOUR_S

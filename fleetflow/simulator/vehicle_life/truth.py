@@ -38,6 +38,7 @@ def facts(lives: Lives, run: str, until_ms: int, *, complete: bool) -> Fact:
         "drivers": [life.roster.driver_id for life in lives.drivers],
         "vehicles": [_vehicle(lives, one, until_ms) for one in lives.vehicles],
         "infringements": [fact for life in lives.drivers for fact in _infringements(life, until_s)],
+        "crewed": [fact for life in lives.drivers for fact in _crewed(life, until_s)],
         "trips": [fact for one in lives.vehicles for fact in _trips(one, until_s)],
         "site_visits": [fact for one in lives.vehicles for fact in _visits(one, until_s)],
         "fuel": [fact for one in lives.vehicles for fact in _fuel(one, until_s)],
@@ -82,6 +83,17 @@ def _infringements(life: DriverLife, until_s: float) -> Iterator[Fact]:
             "limit_min": found.limit,
             "optional": found.end * 60.0 > until_s,
         }
+
+
+def _crewed(life: DriverLife, until_s: float) -> Iterator[Fact]:
+    for shift in life.crewed():
+        if shift.start * 60 < until_s:
+            yield {
+                "driver_id": shift.driver_id,
+                "started_at": _at(shift.start * 60.0),
+                "ended_at": _at(shift.end * 60.0),
+                "optional": shift.end * 60.0 > until_s - UNSETTLED_S,
+            }
 
 
 def _trips(one: VehicleLife, until_s: float) -> Iterator[Fact]:
@@ -132,7 +144,9 @@ def _fuel(one: VehicleLife, until_s: float) -> Iterator[Fact]:
                 "started_at": _at(event.start_s),
                 "ended_at": _at(event.end_s),
                 "litres": round(event.litres, 1),
-                "optional": event.end_s > until_s - 4 * UNSETTLED_S or _is_unseen(event, one),
+                "optional": event.is_hard
+                or event.end_s > until_s - 4 * UNSETTLED_S
+                or _is_unseen(event, one),
             }
 
 

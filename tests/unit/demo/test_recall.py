@@ -14,9 +14,18 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 OVERLAP = Tolerance()
 
 
-def fact(start: float, end: float, entity: str = "v1", kind: str = "trip", **more: object) -> Fact:
+def fact(
+    start: float,
+    end: float,
+    entity: str = "v1",
+    kind: str = "trip",
+    *,
+    optional: bool = False,
+    also: frozenset[str] = frozenset(),
+) -> Fact:
     """A fact between two minutes after noon."""
-    return Fact(entity, kind, NOON + timedelta(minutes=start), NOON + timedelta(minutes=end), **more)  # type: ignore[arg-type]
+    first, last = (NOON + timedelta(minutes=minute) for minute in (start, end))
+    return Fact(entity, kind, first, last, optional, also)
 
 
 def only(truth: list[Fact], found: list[Fact], tolerance: Tolerance = OVERLAP) -> Score:

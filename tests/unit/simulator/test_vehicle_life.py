@@ -5,20 +5,23 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pytest
 from simulator_runs import ROOT
-from small_lives import START, lives_of, usual_lives
+from small_lives import START, lives_of, plan_of, usual_lives
 
+from fleetflow.simulator import build_fleet
 from fleetflow.simulator.geo import Point, distance_km
+from fleetflow.simulator.orders import service_begins
 from fleetflow.simulator.plan import USUAL_FAULTS, PlanError, SimulationPlan
 from fleetflow.simulator.vehicle_life.life import Lives, VehicleLife
 from fleetflow.simulator.vehicle_life.positions import ROLLOVER_MS
-from fleetflow.simulator.vehicle_life.tank import Mischief
+from fleetflow.simulator.vehicle_life.tank import FuelEvent, Mischief
 from fleetflow.simulator.vehicle_life.truth import facts, write_facts
 from fleetflow.simulator.wire import Event
 
@@ -66,7 +69,8 @@ def test_fuel_is_neither_made_nor_lost_but_by_what_is_true(one: VehicleLife) -> 
     assert one.tank.level_l.max() <= one.vehicle.kind.tank_l
     km = one.samples.odometer_km.max() - one.samples.odometer_km.min()
     if km > 100 and not any(event.kind == Mischief.ROLLBACK for event in one.tank.events):
-        assert 100 * burnt / km == pytest.approx(one.vehicle.kind.consumption, rel=0.3)
+        too_much = sum(event.litres for event in ended if event.kind == Mischief.THIRST)
+        assert 100 * (burnt - too_much) / km == pytest.approx(one.vehicle.kind.consumption, rel=0.3)
 
 
 def test_each_mischief_is_planted_and_half_of_the_fill_ups_at_least_are_billed() -> None:
@@ -78,6 +82,14 @@ def test_each_mischief_is_planted_and_half_of_the_fill_ups_at_least_are_billed()
         for event in one.tank.events:
             if event.kind == "refill" and event.end_s < START_S - 1200:
                 assert any(0 < bought.at_s - event.start_s < 900 for bought in one.tank.purchases)
+
+
+@pytest.mark.parametrize("hours_later", [0, 140])
+def test_a_refill_is_large_enough_for_a_level_to_tell(hours_later: int) -> None:
+    for one in lives_of(hours_later=hours_later, telemetry_days=3).vehicles:
+        for event in one.tank.events:
+            if event.kind == "refill":
+                assert event.litres > 0.12 * one.vehicle.kind.tank_l
 
 
 def test_thefts_lower_a_level_that_nothing_else_explains() -> None:
@@ -103,6 +115,49 @@ def test_a_sensor_is_stuck_while_much_is_burnt_or_nobody_could_tell() -> None:
         assert burnt > max(0.1 * one.vehicle.kind.tank_l, 20)
         held = (one.samples.at_s >= event.start_s) & (one.samples.at_s < event.end_s)
         assert len(set(one.tank.sensor_pct[held].tolist())) == 1
+
+
+def thirsty(lives: Lives) -> list[tuple[VehicleLife, list[FuelEvent]]]:
+    """Vehicles that burn too much, with their trips that did."""
+    found = [
+        (one, [event for event in one.tank.events if event.kind == Mischief.THIRST]) for one in lives.vehicles
+    ]
+    return [(one, trips) for one, trips in found if trips]
+
+
+def test_a_thirsty_vehicle_burns_much_more_than_it_did_on_the_days_before() -> None:
+    found = thirsty(usual_lives())
+    assert found
+    for one, events in found:
+        since = events[0].start_s
+        each: dict[bool, list[float]] = {False: [], True: []}
+        for trip in one.diary.trips:
+            ends = np.array([trip.start, trip.end]) * 60.0
+            burnt = float(np.diff(one.samples.at(ends, one.samples.used_l))[0])
+            each[bool(ends[0] >= since)].append(100 * burnt / trip.path.length_km)
+        assert median(each[True]) > 1.4 * median(each[False])
+        assert len(each[False]) >= 9
+        assert len(each[True]) == len(events)
+
+
+def test_what_a_thirsty_vehicle_burnt_too_much_is_what_it_would_else_have_in_the_tank() -> None:
+    for one, events in thirsty(usual_lives()):
+        for event in events:
+            ends = np.array([event.start_s, event.end_s])
+            burnt = float(np.diff(one.samples.at(ends, one.samples.used_l))[0])
+            rows = (one.samples.at_s >= ends[0]) & (one.samples.at_s < ends[1])
+            hours = np.diff(one.samples.at_s, append=one.samples.at_s[-1])[rows] / 3600
+            assert float((one.samples.fuel_l_per_h[rows] * hours).sum()) == pytest.approx(burnt, rel=0.01)
+            assert event.litres == pytest.approx(burnt * 0.7 / 1.7)
+
+
+# The days off fall otherwise at every start, and so does who has driven enough.
+@pytest.mark.parametrize("hours_later", [29, 87])
+def test_somebody_is_thirsty_whenever_it_starts(hours_later: int) -> None:
+    lives = lives_of(seed=hours_later, hours_later=hours_later, telemetry_days=3)
+    said = facts(lives, "run", lives.plan.start_ms, complete=True)["fuel"]
+    wanted = [one for one in said if one["kind"] == "consumption_high" and not one["optional"]]
+    assert len(wanted) >= 5
 
 
 def test_a_purchase_is_where_the_vehicle_was_unless_it_was_planted_elsewhere() -> None:
@@ -156,6 +211,17 @@ def test_the_truth_leaves_the_unfinished_open(tmp_path: Path) -> None:
     assert len(trips) > 200
     assert {one["vehicle_id"] for one in trips} == {one["vehicle_id"] for one in said["vehicles"]}
     assert {one["by"] for one in said["services"] if one["overdue"]} == {"km", "months", "engine_hours"}
+
+
+def test_vehicles_are_in_service_since_before_their_first_service_and_the_others_since_lately() -> None:
+    fleet = build_fleet(plan_of(vehicles=12, history_days=0, shipments=1))
+    began = service_begins(fleet)
+    assert began.keys() == {vehicle.vehicle_id for vehicle in fleet.crew.vehicles}
+    for visit in fleet.lives.visits:
+        assert began[visit.vehicle_id] < datetime.fromtimestamp(visit.done_s, UTC).date()
+    lived = {one.vehicle.vehicle_id for one in fleet.lives.vehicles}
+    others = [day for vehicle_id, day in began.items() if vehicle_id not in lived]
+    assert min(others) > START.date() - timedelta(days=365)
 
 
 def test_services_are_overdue_by_the_fleets_own_intervals_as_planted_and_no_others() -> None:
