@@ -240,11 +240,8 @@ def create_marts(settings: Settings, *, without: tuple[str, ...] = ()) -> None:
         for name, columns in declared().items():
             if name in without:
                 continue
-            fields = sql.SQL(", ").join(
-                sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(kind))  # type: ignore[arg-type]
-                for column, kind in columns.items()
-            )
-            conn.execute(sql.SQL("create table {} ({})").format(sql.Identifier(*name.split(".")), fields))
+            fields = ", ".join(f"{column} {kind}" for column, kind in columns.items())
+            conn.execute(f"create table {name} ({fields})".encode())
 
 
 def put(conn: Connection, table: str, changes: Mapping[str, object] | None = None) -> None:

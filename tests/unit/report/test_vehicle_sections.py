@@ -257,8 +257,10 @@ def test_pipeline_that_is_behind_is_said_once_a_turn_was_missed(behind: Behind, 
 
 def test_text_of_vehicles_is_escaped_and_no_formula(morning: MorningReport) -> None:
     attack = "=<script>alert(1)</script>"
-    plan = replace(made.maintenance().plan, jobs=(made.job(0, vehicle_id=attack, reason=attack),))  # type: ignore[type-var]
-    services = replace(made.maintenance(), plan=plan, due=())
+    known = made.maintenance()
+    assert known.plan is not None
+    plan = replace(known.plan, jobs=(made.job(0, vehicle_id=attack, reason=attack),))
+    services = replace(known, plan=plan, due=())
     report = replace(morning, vehicles=replace(morning.vehicles, maintenance=services))
     assert "<script" not in render_html(report)
     assert b"'=<script>" in vehicle_sheets(report)["maintenance.csv"]
