@@ -21,8 +21,10 @@ from fleetflow.audit import Scope, read_life, verify, verify_within
 from fleetflow.audit_raw import COMPARED, compare_raw
 from fleetflow.cli import app
 from fleetflow.local.stack import running
+from fleetflow.orchestration import ChecksFailedError
 from fleetflow.runtime import connect
 from fleetflow.settings import Settings
+from fleetflow.tasks.audit import verify_chains
 
 LOG = "audit.shipment_status"
 # What a current row says of the life; the other columns say how it came to be known.
@@ -416,6 +418,27 @@ def test_what_is_asked_of_a_day_reads_no_other_chain(owner: psycopg.Connection[t
     found = verify_within(owner, Scope(since=NOW.date()))
     assert (found.findings, found.chains, found.entries) == ([], 3, 10)
     assert pages_read(owner) - before < pages / 2
+
+
+@pytest.mark.parametrize(("day", "since"), [("2026-03-10", "2026-03-08"), ("2026-03-15", None)])
+def test_a_night_verifies_what_was_added_and_a_sunday_all(
+    recorded: Settings, monkeypatch: pytest.MonkeyPatch, day: str, since: str | None
+) -> None:
+    monkeypatch.setattr("fleetflow.settings.load_settings", lambda: recorded)
+    assert verify_chains(day) == {"since": since, "chains": 3, "entries": 10}
+    assert verify_chains("2026-03-13")["chains"] == 0
+
+
+def test_a_broken_chain_fails_the_night(recorded: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fleetflow.settings.load_settings", lambda: recorded)
+    forged = f"update {LOG} set status = %s where shipment_id = 's1' and entry = 4".encode()
+    with connect(recorded.dsn("owner"), autocommit=True) as conn:
+        conn.execute(forged, ("delivered",))
+        try:
+            with pytest.raises(ChecksFailedError, match="1 of 3 chains: status acme/s1 entry 4: changed"):
+                verify_chains("2026-03-10")
+        finally:
+            conn.execute(forged, ("picked_up",))
 
 
 def test_neither_a_lost_head_nor_a_forged_row_stops_the_runs(stack: Settings) -> None:
