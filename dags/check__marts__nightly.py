@@ -1,7 +1,8 @@
-"""Check the marts, the mirrors, the last day of landing and the vehicle side, every night at 03:00 UTC.
+"""Check the marts, the mirrors, the last day of landing, the vehicle side and the audit, every night at 03:00 UTC.
 
 Writes `ops.check_result` and the data docs below `<home>/data_docs`. A failed check of severity error fails
 the run, alerts, and keeps the morning report from going out until it is mended or published by decision.
+A chain of the audit that is not as it was recorded fails the run and alerts; the report goes out all the same.
 Runbook: [check__marts__nightly](docs/runbooks/check__marts__nightly.md)
 """
 
@@ -10,10 +11,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import CronTriggerTimetable, dag, task
+from airflow.sdk import CronTriggerTimetable, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from fleetflow import orchestration
+from fleetflow.tasks import audit
 
 # Without it, and with a start date, a new installation would run for the morning before it existed.
 FIRST_ONE_AHEAD = timedelta(0)
@@ -37,7 +39,17 @@ def check_marts() -> None:
         except orchestration.ChecksFailedError as failed:
             raise AirflowFailException(str(failed)) from failed
 
+    @task(execution_timeout=timedelta(minutes=110))
+    def verify_audit() -> dict[str, Any]:
+        run = get_current_context()["dag_run"]
+        try:
+            return audit.verify_chains((run.logical_date or run.run_after).date().isoformat())
+        except orchestration.ChecksFailedError as broken:
+            raise AirflowFailException(str(broken)) from broken
+
+    # Side by side: marts that fail a check keep nobody from the audit.
     run_suite()
+    verify_audit()
 
 
 check_marts()

@@ -95,56 +95,69 @@ class Verified:
 
 
 _CHAINS = sql.SQL("""
+{touched}
 select coalesce(a.tenant_id, h.tenant_id) as tenant_id, coalesce(a.shipment_id, h.shipment_id) as shipment_id,
     {columns}, a.hash, a.believed_until, h.audit_entries, h.audit_hash
-from (
-    select l.* from {log} as l
-    where (%(tenant)s::text is null or l.tenant_id = %(tenant)s)
-        and (%(shipment)s::text is null or l.shipment_id = %(shipment)s)
-) as a
+from (select l.* from {log} as l where {entries}) as a
 full join (
     select k.tenant_id, k.shipment_id, k.audit_entries, k.audit_hash from {heads} as k
-    where k.audit_entries > 0 and (%(tenant)s::text is null or k.tenant_id = %(tenant)s)
-        and (%(shipment)s::text is null or k.shipment_id = %(shipment)s)
+    where k.audit_entries > 0 and {kept}
 ) as h on a.tenant_id = h.tenant_id and a.shipment_id = h.shipment_id
-where %(since)s::date is null
-    or (coalesce(a.tenant_id, h.tenant_id), coalesce(a.shipment_id, h.shipment_id)) in (
-        select n.tenant_id, n.shipment_id from {log} as n
-        where n.believed_from >= %(since)s::date::timestamp at time zone 'UTC'
-    )
 order by 1, 2, a.entry
 """)
 
 # What the audit believes now has to be what the store of events holds: neither may say what the other does not.
-_BESIDE_STORE = """
+_BESIDE_STORE = sql.SQL("""
+{touched}
 select coalesce(a.tenant_id, h.tenant_id) as tenant_id, coalesce(a.shipment_id, h.shipment_id) as shipment_id,
     min(a.entry) as entry, min(coalesce(a.event_id, h.event_id)) as event_id,
     bool_or(a.entry is null) as is_unrecorded, bool_or(h.event_id is null) as is_unknown
-from (
-    select l.* from audit.shipment_status as l
-    where l.believed_until is null and (%(tenant)s::text is null or l.tenant_id = %(tenant)s)
-        and (%(shipment)s::text is null or l.shipment_id = %(shipment)s)
-) as a
-full join (
-    select k.* from intermediate.int_shipment_status_history as k
-    where (%(tenant)s::text is null or k.tenant_id = %(tenant)s)
-        and (%(shipment)s::text is null or k.shipment_id = %(shipment)s)
-) as h on a.tenant_id = h.tenant_id and a.shipment_id = h.shipment_id and a.event_id = h.event_id
+from (select l.* from {log} as l where l.believed_until is null and {entries}) as a
+full join (select k.* from intermediate.int_shipment_status_history as k where {kept}) as h
+    on a.tenant_id = h.tenant_id and a.shipment_id = h.shipment_id and a.event_id = h.event_id
 where (
     a.position, a.previous_status, a.status, a.is_legal, a.occurred_at, a.recorded_at, a.sequence, a.reason_code,
     a.vehicle_id, a.lat, a.lon, a.origin
 ) is distinct from (
     h.position, h.previous_status, h.status, h.is_legal, h.occurred_at, h.recorded_at, h.sequence, h.reason_code,
     h.vehicle_id, h.lat, h.lon, h.origin
-) and (
-    %(since)s::date is null or (coalesce(a.tenant_id, h.tenant_id), coalesce(a.shipment_id, h.shipment_id)) in (
-        select n.tenant_id, n.shipment_id from audit.shipment_status as n
-        where n.believed_from >= %(since)s::date::timestamp at time zone 'UTC'
-    )
 )
 group by 1, 2
 order by 1, 2
-"""
+""")
+
+# Both sides of a join are cut to these chains before they meet: what is asked of a day reads no other chain.
+_TOUCHED = sql.SQL("""
+with touched as materialized (
+    select distinct n.tenant_id, n.shipment_id from {log} as n
+    where n.believed_from >= %(since)s::date::timestamp at time zone 'UTC'
+)
+""")
+
+
+def _scoped(query: sql.SQL, chain: Chain, scope: Scope, **parts: sql.Composable) -> sql.Composed:
+    return query.format(
+        touched=_TOUCHED.format(log=chain.log) if scope.since else sql.SQL(""),
+        log=chain.log,
+        entries=_within(scope, "l"),
+        kept=_within(scope, "k"),
+        **parts,
+    )
+
+
+def _within(scope: Scope, rows: str) -> sql.Composed:
+    conditions = ["true"]
+    if scope.tenant is not None:
+        conditions.append("{rows}.tenant_id = %(tenant)s")
+    if scope.shipment is not None:
+        conditions.append("{rows}.shipment_id = %(shipment)s")
+    if scope.since is not None:
+        conditions.append(
+            "({rows}.tenant_id, {rows}.shipment_id) in (select t.tenant_id, t.shipment_id from touched as t)"
+        )
+    return sql.SQL(" and ").join(
+        sql.SQL(condition).format(rows=sql.Identifier(rows)) for condition in conditions
+    )
 
 
 def verify(conn: Connection, scope: Scope, watch: Watch = lambda entries: None) -> Verified:
@@ -182,9 +195,11 @@ def _judge(rows: Sequence[Row], chain: Chain) -> Broken | None:
 
 def _chains(conn: Connection, chain: Chain, scope: Scope) -> Iterator[tuple[tuple[str, str], list[Row]]]:
     names = [name for name, _ in chain.columns if name not in ("tenant_id", "shipment_id")]
-    query = _CHAINS.format(
+    query = _scoped(
+        _CHAINS,
+        chain,
+        scope,
         columns=sql.SQL(", ").join(sql.Identifier("a", name) for name in names),
-        log=chain.log,
         heads=chain.heads,
     )
     with conn.cursor(f"audit_{chain.name}", row_factory=dict_row) as cursor:
@@ -196,7 +211,7 @@ def _chains(conn: Connection, chain: Chain, scope: Scope) -> Iterator[tuple[tupl
 
 def _beside_store(conn: Connection, scope: Scope) -> Iterator[Finding]:
     for tenant, shipment, entry, event, is_unrecorded, is_unknown in conn.execute(
-        _BESIDE_STORE, scope.values()
+        _scoped(_BESIDE_STORE, STATUS, scope), scope.values()
     ):
         if is_unrecorded:
             detail = f"event {event} is stored and not in the audit (transform --full-refresh records it)"

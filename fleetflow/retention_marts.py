@@ -1,4 +1,7 @@
-"""Retention of the marts: shipments that ended before the limit, with everything kept about them, in bounded chunks."""
+"""Retention of the marts: shipments that ended before the limit, with everything kept about them, in bounded chunks.
+
+Their audit goes with them, and then the batches that no entry of the audit cites any more.
+"""
 
 from __future__ import annotations
 
@@ -84,6 +87,7 @@ def drop_shipments(task: Task) -> Iterator[Action]:
                 rows = conn.execute(days, {"before": before}).rowcount
                 if rows:
                     yield task.keep(conn, Action("marts", f"marts.{table}", "dropped", "past its days", rows))
+        yield from _delete_sources(task, conn)
 
 
 def _counts(conn: Connection) -> tuple[int, list[tuple[int, str, int]]]:
@@ -126,4 +130,22 @@ def _delete(task: Task, conn: Connection) -> Iterator[Action]:
             done = task.keep(conn, Action("marts", "marts.fct_shipment", "dropped", "past its days", taken))
             task.step("marts chunk")
         task.step("marts chunk done")
+        yield done
+
+
+def _delete_sources(task: Task, conn: Connection) -> Iterator[Action]:
+    while True:
+        with conn.transaction():
+            row = conn.execute(
+                "select ops.expire_audit_sources(%s, %s)", (task.before("marts"), CHUNK)
+            ).fetchone()
+            assert row is not None
+            if not row[0]:
+                return
+            action = Action(
+                "marts", "audit.source_batch", "dropped", "no entry of the audit cites it", row[0]
+            )
+            done = task.keep(conn, action)
+            task.step("sources chunk")
+        task.step("sources chunk done")
         yield done

@@ -44,6 +44,16 @@ def test_owning_alone_is_no_way_past_the_policies(warehouse: str) -> None:
     assert names(warehouse, query, SCHEMAS) == []
 
 
+def test_what_readers_see_is_closed_to_its_owner_too(warehouse: str) -> None:
+    """The audit belongs to whoever migrates: forced, where that role passes by its attribute."""
+    query = """
+        select c.oid::regclass::text from pg_class as c join pg_attribute as a on a.attrelid = c.oid
+        where a.attname = 'tenant_id' and not a.attisdropped and c.relkind in ('r', 'p') and not c.relforcerowsecurity
+            and c.relnamespace::regnamespace::text in ('audit', 'marts', 'reports', 'live')
+    """
+    assert names(warehouse, query) == []
+
+
 def test_every_policy_asks_once_a_query_and_checks_what_is_written(warehouse: str) -> None:
     """`(select ...)` is looked up once; without it the setting is read for every row, and no index is used."""
     query = """
@@ -88,10 +98,10 @@ def test_nobody_runs_what_was_not_given_to_them(warehouse: str) -> None:
 READERS_MAY = {
     "fleet_analyst": {
         "as_of", "as_tenant", "may_see_tenant", "is_unscoped", "scope_regions", "scope_sites", "scope_vehicles",
-        "scope_drivers", "closed_on", "closed_at",
+        "scope_drivers", "closed_on", "closed_at", "places",
     },
     "fleet_live": {"as_of", "as_tenant", "may_see_tenant", "closed_on", "closed_at"},
-    "fleet_partner": {"as_of", "as_tenant", "may_see_tenant", "granted_vehicles", "closed_on", "closed_at"},
+    "fleet_partner": {"as_of", "as_tenant", "may_see_tenant", "granted_vehicles", "closed_on", "closed_at", "places"},
     "fleet_privacy": {"as_of", "as_tenant", "may_see_tenant", "resolve_driver"},
 }  # fmt: skip
 

@@ -215,7 +215,22 @@ def test_a_failed_build_gives_the_batches_free(
 def test_the_nightly_check_writes_docs(
     bag: DagBag, stack: Settings, warehouse: psycopg.Connection[Any]
 ) -> None:
-    run(bag, "check__marts__nightly")
+    forged = (
+        "update audit.shipment_status set status = %s where shipment_id = 'good-1' and entry = 2 returning 1"
+    )
+    was = one(
+        warehouse, "select status from audit.shipment_status where shipment_id = 'good-1' and entry = 2"
+    )
+    one(warehouse, forged, "returned")
+    try:
+        _, tasks = run(bag, "check__marts__nightly")
+    finally:
+        one(warehouse, forged, was)
+    assert tasks["verify_audit"] == "failed"
+    detail = one(
+        warehouse, "select detail from ops.alert where subject = 'check__marts__nightly.verify_audit'"
+    )
+    assert "status acme/good-1 entry 2: changed" in detail
     index = stack.home / "data_docs" / "nightly" / "index.html"
     assert "fct_shipment" in index.read_text(encoding="utf-8")
     unmeasured = one(

@@ -46,6 +46,14 @@ class Shipment:
         return self.last("delivered")
 
     @property
+    def transit(self) -> timedelta:
+        """From the first pick-up to delivery, of a shipment that has both."""
+        picked, delivered = self.first("picked_up"), self.delivered_at
+        assert picked is not None
+        assert delivered is not None
+        return delivered - picked
+
+    @property
     def promised_date(self) -> date:
         promised: datetime = self.order["promised_at"]
         return promised.date()

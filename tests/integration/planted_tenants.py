@@ -96,11 +96,11 @@ def _value(name: str, category: str, kind: str, tenant: str) -> sql.Composable:
         case "B":
             return sql.SQL("true")
         case "D":
-            return sql.SQL("timestamptz '2026-03-10 06:00+00'::{}").format(sql.SQL(kind))  # type: ignore[arg-type]
+            return sql.Literal("2026-03-10 06:00+00")
         case "T":
             return sql.SQL("interval '7 minutes'")
         case "A":
-            return sql.SQL("'{{}}'::{}").format(sql.SQL(kind))  # type: ignore[arg-type]
+            return sql.Literal("{}")
     known = {
         "json": sql.Literal(f'{{"who": "{tenant}-secret"}}'),
         "jsonb": sql.Literal(f'{{"who": "{tenant}-secret"}}'),
@@ -110,7 +110,7 @@ def _value(name: str, category: str, kind: str, tenant: str) -> sql.Composable:
         "inet": sql.Literal("10.0.0.7"),
     }
     if kind not in known:
-        raise NotImplementedError(f"column {name} is of type {kind}: say here what to plant in it")
+        raise LookupError(f"column {name} is of type {kind}: say here what to plant in it")
     return known[kind]
 
 

@@ -337,6 +337,47 @@ def higher_roles(s: Session) -> None:
     s.select()
 
 
+def ones_own_group(s: Session) -> None:
+    """It is the login that counts, also for who takes on the group that the policies are for."""
+    for group in ("fleet_analyst", "fleet_partner", "fleet_privacy", "fleet_live"):
+        s.run(f"set role {group}")
+        s.select()
+        s.run("reset role")
+
+
+def left_in_the_session(s: Session) -> None:
+    """What a pool hands on but does not see: held cursors, prepared statements, temporary tables, notifications."""
+    s.run("set fleetflow.tenant = 'acme'")
+    s.run("create temporary table kept as select {cols} from {rel}")
+    s.run("create temporary table fct_shipment as select 'rival' || '-secret' as tenant_id")
+    s.run("declare held cursor with hold for select {cols} from {rel}")
+    s.run("prepare kept_plan as select {cols} from {rel}")
+    s.run("listen rival_channel")
+    s.run("create temporary view kept_view as select {cols} from {rel}")
+    s.conn.execute("discard all")
+    for statement in ("select * from pg_temp.kept", "fetch all from held", "execute kept_plan"):
+        before = len(s.shown)
+        s.run(statement)
+        if [text for text in s.shown[before:] if text.startswith("(")]:
+            s.shown.append(f"{FOREIGN}: {statement} outlived the session that was handed on")
+    s.run("select 'rival', * from pg_cursors")
+    s.run("select 'rival', * from pg_prepared_statements")
+    s.run("select 'rival', * from pg_listening_channels()")
+    s.run("set fleetflow.tenant = 'acme'")
+
+
+def physical_tuples(s: Session) -> None:
+    """Functions that go by a table's name, not through its policies."""
+    for call in (
+        "pg_catalog.currtid2('{rel}', '(0,1)')", "pg_read_binary_file(pg_relation_filepath('{rel}'))",
+        "pg_stat_file(pg_relation_filepath('{rel}'))", "pg_read_file('postgresql.conf')", "pg_ls_waldir()",
+        "brin_summarize_new_values('{rel}'::regclass)",
+    ):  # fmt: skip
+        rows = s.run(f"select {call}")
+        if rows and "currtid2" not in call:
+            s.shown.append(f"{FOREIGN}: {call} was answered")
+
+
 def writes(s: Session) -> None:
     for statement in WRITES:
         s.allowed(statement)
@@ -368,7 +409,7 @@ def catalogs(s: Session) -> None:
 WITH_OWN_TENANT: tuple[Attempt, ...] = (
     own_rows_only, named_in_where, physical_access, row_security_off, leaky_function, leaky_operator, leaky_error,
     prepared_statements, views, functions_of_ones_own, shadowed_names, cursors, copies, as_xml, plans, statistics,
-    higher_roles, writes, catalogs,
+    higher_roles, ones_own_group, left_in_the_session, physical_tuples, writes, catalogs,
 )  # fmt: skip
 """The session works for one tenant, as it may: no row of another may show."""
 
@@ -429,6 +470,23 @@ def changed_within_a_query(s: Session) -> None:
     s.run("select {cols}, set_config('fleetflow.tenant', 'riv' || 'al', false) is null from {rel}")
 
 
+def switched_midway(s: Session) -> None:
+    """The setting changed when a scan knows its tenant and has not asked for rights yet: it has met no row so far."""
+    s.run(
+        "create function pg_temp.step(n integer) returns text language plpgsql as $f$begin"
+        " if n = 1 then return 'nothing'; end if;"
+        " perform set_config('fleetflow.tenant', 'riv' || 'al', false); return 'acme-' || 'secret'; end$f$"
+    )
+    for switch in ("enable_seqscan", "enable_bitmapscan"):
+        s.run(f"set {switch} = off")
+    for column in s.relation.columns:
+        s.run("set fleetflow.tenant = 'acme'")
+        s.run(
+            "select t.* from (select pg_temp.step(n) as v from generate_series(1, 2) as n offset 0) as o"
+            f" cross join lateral (select {{cols}} from {{rel}} as x where x.{column}::text = o.v offset 0) as t"
+        )
+
+
 def plans_of_names(s: Session) -> None:
     """A plan under a tenant that is there counts as one under a tenant that is not."""
     counts = []
@@ -452,7 +510,7 @@ def role_default(s: Session) -> None:
 
 AS_ANOTHER_TENANT: tuple[Attempt, ...] = (
     names_another_tenant, names_another_locally, opens_another_tenant, prepared_for_another, cursor_for_another,
-    function_with_setting, changed_within_a_query, plans_of_names, role_default,
+    function_with_setting, changed_within_a_query, switched_midway, plans_of_names, role_default,
 )  # fmt: skip
 """A login that is bound to one tenant names another: no row of the other may show, and of nobody else."""
 

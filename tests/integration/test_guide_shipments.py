@@ -182,10 +182,7 @@ def slow_lanes(world: World) -> Rows:
     for (origin, destination, _), g in by(
         delivered(world), "origin_site_id", "destination_site_id", "week"
     ).items():
-        hours = [
-            (s.delivered_at - s.first("picked_up")).total_seconds() / 3600  # type: ignore[operator]
-            for s in g
-        ]
+        hours = [s.transit.total_seconds() / 3600 for s in g]
         worst[regions[origin], regions[destination]].append((len(g), quantile(hours, 0.95)))
     rows = [(*key, sum(n for n, _ in found), max(p for _, p in found)) for key, found in worst.items()]
     return sorted(rows, key=lambda row: (-row[3], row[0], row[1]))

@@ -12,10 +12,11 @@ import pytest
 from vehicle_marts import DAY, NOON, NOW, TODAY, create_marts, day_of, declared, put
 
 from fleetflow.local.stack import running
+from fleetflow.metrics import Question, ask, load_metrics
 from fleetflow.runtime import connect
 from fleetflow.settings import Settings
 from serving.report import MorningReport, build_report, publish, render_html
-from serving.report.vehicles.model import Compliance, Fuel, Maintenance, Missing, Utilization
+from serving.report.vehicles.model import Compliance, Fuel, Maintenance, Missing, Utilization, ratio
 from serving.report.vehicles.statements import NEEDS
 
 UTILIZATION = "marts.fct_vehicle_utilization_daily"
@@ -80,6 +81,10 @@ def report(settings: Settings, before: MorningReport) -> MorningReport:
             {"driver_key": "K4", "needs_evidence": True, "reason": "a ticket", "rule": "FERRY_REST"},
         )
         put(conn, finding, {"driver_key": "K5", "broken_at": NOON - timedelta(days=2)})
+        for back in (0, 2, 3):
+            at = NOON - timedelta(days=back)
+            law = {"rule": "DRIVE_11", "article": "395.3(a)(3)(i)", "severity": None}
+            put(conn, finding, {"driver_key": "U1", "broken_at": at, **law})
         put(conn, finding, {"driver_key": "K6", "broken_at": NOON + timedelta(days=1)})
         put(conn, finding, {"driver_key": "K7", "tenant_id": "globex"})
         put(conn, "marts.fct_driver_hours_remaining", {"driver_key": "K1"})
@@ -90,7 +95,7 @@ def report(settings: Settings, before: MorningReport) -> MorningReport:
         )
         put(conn, "marts.fct_driver_hours_remaining", {"driver_key": "K3", "driving_min": 120})
 
-        for n, (km, litres) in enumerate(((100.0, 30.0), (50.0, None), (200.0, 50.0))):
+        for n, (km, litres) in enumerate(((100.0, 30.0), (50.0, None), (200.0, 50.0), (0.0, 1.0))):
             put(conn, "marts.fct_fuel_trip", {"vehicle_id": f"V{n}", "distance_km": km, "litres": litres})
         put(
             conn,
@@ -191,13 +196,19 @@ def test_utilization_equals_plain_sums(report: MorningReport) -> None:
 def test_compliance_equals_plain_counts(report: MorningReport) -> None:
     known = report.vehicles.compliance
     assert isinstance(known, Compliance)
-    assert (known.today.total, known.today.driver_days, known.today.unclassed) == (4, 20, 1)
+    assert (known.today.total, known.today.driver_days, known.today.unclassed) == (5, 20, 2)
+    assert [(day.day, day.driver_days, day.us) for day in known.days] == [
+        (day_of(3), 0, 1),
+        (day_of(2), 20, 1),
+        (DAY, 20, 1),
+    ]
     assert (known.per_100, known.per_100_7d) == (pytest.approx(20.0), pytest.approx(5.0))
     assert known.evidence == 1
     assert [(one.driver_key, one.by_severity) for one in known.offenders] == [
         ("K2", {"MSI": 1, "SI": 1}),
         ("K1", {"MI": 1}),
         ("K3", {}),
+        ("U1", {}),
     ]
     assert known.offenders[0].rules == ("DAILY_REST", "DAILY_DRIVING")
     assert {rule.rule: (rule.total, rule.evidence, rule.total_7d) for rule in known.rules} == {
@@ -205,6 +216,7 @@ def test_compliance_equals_plain_counts(report: MorningReport) -> None:
         "DAILY_DRIVING": (2, 0, 1),
         "WEEKLY_REST_COMPENSATION": (1, 0, 0),
         "FERRY_REST": (0, 1, 0),
+        "DRIVE_11": (1, 0, 2),
     }
     assert known.remaining is not None
     assert [(one.driver_key, one.driving_min, one.limit) for one in known.remaining] == [
@@ -213,16 +225,44 @@ def test_compliance_equals_plain_counts(report: MorningReport) -> None:
     ]
 
 
+def test_figures_are_those_of_the_metrics_of_their_names(settings: Settings, report: MorningReport) -> None:
+    hours, fuel, use = report.vehicles.compliance, report.vehicles.fuel, report.vehicles.utilization
+    assert isinstance(hours, Compliance)
+    assert isinstance(fuel, Fuel)
+    assert isinstance(use, Utilization)
+    metrics = load_metrics()
+    shown = {
+        "infringements_per_100_driver_days": (hours.per_100, hours.per_100_7d),
+        "litres_per_100_km": (fuel.all_classes.l_100km, fuel.all_classes.l_100km_7d),
+        "utilization_share": (use.today.share, use.share_7d),
+        "empty_share": (use.today.empty_share, ratio(*_week(use, "empty_km", "distance_km"))),
+    }
+    with connect(settings.dsn("transformer"), autocommit=True) as conn:
+        for mart in sorted({metrics[name].model for name in shown} | {"fct_driver_day"}):
+            conn.execute("select ops.publish(%s::regclass)", (f"marts.{mart}",))
+    periods = (Question(from_day=DAY, to_day=DAY), Question(from_day=day_of(7), to_day=day_of(1)))
+    with connect(settings.dsn("analyst")) as conn:
+        asked = {
+            name: tuple(ask(conn, "acme", metrics[name], period).rows[0][-1] for period in periods)
+            for name in shown
+        }
+    assert asked == {name: pytest.approx(values) for name, values in shown.items()}
+
+
+def _week(use: Utilization, *names: str) -> list[float]:
+    return [sum(getattr(day, name) for day in use.days[:-1]) for name in names]
+
+
 def test_fuel_equals_plain_sums(report: MorningReport) -> None:
     known = report.vehicles.fuel
     assert isinstance(known, Fuel)
     assert (known.today.litres, known.today.km, known.today.trips, known.today.trips_unmeasured) == (
-        80,
+        81,
         300,
-        3,
+        4,
         1,
     )
-    assert known.all_classes.l_100km == pytest.approx(80 / 3)
+    assert known.all_classes.l_100km == pytest.approx(81 / 3)
     assert known.all_classes.l_100km_7d == pytest.approx(20.0)
     assert [(one.vehicle_id, one.severity) for one in known.anomalies] == [
         ("V2", "high"),
@@ -285,7 +325,7 @@ def test_sheets_lie_beside_the_page(report: MorningReport, tmp_path: Path) -> No
         "morning_sla.csv": 0,
         "at_risk.csv": 0,
         "utilization.csv": 4,
-        "driver_hours.csv": 5,
+        "driver_hours.csv": 6,
         "fuel.csv": 3,
         "maintenance.csv": 4,
     }

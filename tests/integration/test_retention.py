@@ -139,7 +139,8 @@ def test_what_is_young_is_not_touched(stack: ReconcileStack) -> None:
 
 
 STEPS = ["landing day", "landing day done", "raw marked", "raw deleted", "lake told", "lake dropped", "marts chunk",
-         "marts chunk done", "rejects day", "rejects day done", "batches day", "batches day done"]  # fmt: skip
+         "marts chunk done", "sources chunk", "sources chunk done", "rejects day", "rejects day done", "batches day",
+         "batches day done"]  # fmt: skip
 
 
 def test_killed_at_every_step_and_run_again_it_drops_all_and_counts_it_once(stack: ReconcileStack) -> None:
@@ -166,10 +167,13 @@ def test_killed_at_every_step_and_run_again_it_drops_all_and_counts_it_once(stac
         stack.sql(
             "select area, sum(row_count) from ops.retention_action where action = 'dropped' and area <> 'ledger'"
             " and row_count > 0 and subject not in"
-            " ('marts.fct_on_time_daily', 'marts.fct_on_time_daily_history', 'ops.shard_cut') group by 1"
+            " ('marts.fct_on_time_daily', 'marts.fct_on_time_daily_history', 'ops.shard_cut', 'audit.source_batch')"
+            " group by 1"
         )
     )
     assert dropped == {"landing": 170, "raw": 170, "lake": 170, "marts": 20, "rejects": 2, "batches": 2}
+    assert stack.sql("select count(*) from audit.shipment_status") == [(0,)]
+    assert stack.sql("select count(*) from audit.source_batch") == [(0,)]
     assert stack.sql("select feed, events_read, accepted, rejected from ops.batch_total order by 1") == [
         (GPS, 52, 50, 2),
         (STATUS, 120, 120, 0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -226,4 +227,4 @@ def test_scopes_are_looked_up_once_a_query(settings: Settings) -> None:
         lookups = [line for line in plan.splitlines() if "Function Scan" in line or "Result" in line]
         assert lookups
         assert all("loops=1" in line or "never executed" in line for line in lookups), plan
-        assert plan.count("hashed SubPlan") == 2
+        assert len(set(re.findall(r"hashed SubPlan \d+", plan))) == 2

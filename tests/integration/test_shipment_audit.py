@@ -21,8 +21,10 @@ from fleetflow.audit import Scope, read_life, verify, verify_within
 from fleetflow.audit_raw import COMPARED, compare_raw
 from fleetflow.cli import app
 from fleetflow.local.stack import running
+from fleetflow.orchestration import ChecksFailedError
 from fleetflow.runtime import connect
 from fleetflow.settings import Settings
+from fleetflow.tasks.audit import verify_chains
 
 LOG = "audit.shipment_status"
 # What a current row says of the life; the other columns say how it came to be known.
@@ -362,6 +364,81 @@ def test_entries_are_held_against_the_lines_they_cite(
     expired = compare_raw(owner, filesystem, "bucket", Scope(), sample=100)
     assert expired.expired > 0
     assert expired.lines + expired.expired == 8
+
+
+def fill_with_the_past(conn: psycopg.Connection[tuple[Any, ...]], entries: int) -> int:
+    """Add old entries of other shipments, within the caller's transaction; return the pages of the log."""
+    conn.execute(
+        f"insert into {LOG} (tenant_id, shipment_id, entry, event_id, version, position, status, is_legal,"
+        " occurred_at, recorded_at, origin, object_key, line, believed_from, hash)"
+        " select 'past', 'p' || n, 1, 'e' || n, 1, 1, 'created', true, at, at, 'device', 'raw/past', n, at, '\\x00'"
+        " from (select n, %s::timestamptz - interval '90 days' as at from generate_series(1, %s) as n) as g".encode(),
+        (NOW, entries),
+    )
+    conn.execute("select brin_summarize_new_values('audit.shipment_status_believed')")
+    conn.execute(f"analyze {LOG}".encode())
+    ((pages,),) = conn.execute(
+        "select pg_relation_size(%s) / current_setting('block_size')::bigint", (LOG,)
+    ).fetchall()
+    return int(pages)
+
+
+def pages_read(conn: psycopg.Connection[tuple[Any, ...]]) -> int:
+    """Return how many pages of the log this transaction has asked for."""
+    ((pages,),) = conn.execute("select pg_stat_get_xact_blocks_fetched(%s::regclass)", (LOG,)).fetchall()
+    return int(pages)
+
+
+def test_a_sample_of_everything_reads_about_as_many_pages_as_entries(
+    owner: psycopg.Connection[tuple[Any, ...]], tmp_path: Path
+) -> None:
+    pages = fill_with_the_past(owner, 60_000)
+    nowhere = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+    before = pages_read(owner)
+    assert compare_raw(owner, nowhere, "bucket", Scope(), sample=10).expired == 10
+    # Pages are drawn one by one, so their number varies; 10 are wanted, of more than 1,000.
+    assert pages_read(owner) - before < pages / 10
+
+
+def test_a_sample_goes_on_until_it_has_what_there_is(
+    owner: psycopg.Connection[tuple[Any, ...]], tmp_path: Path
+) -> None:
+    """One tenant's few entries among many: no page that is drawn need hold one."""
+    owner.execute(f"update {LOG} set object_key = 'raw/gone'".encode())
+    fill_with_the_past(owner, 60_000)
+    nowhere = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+    assert len(compare_raw(owner, nowhere, "bucket", Scope(tenant="acme"), sample=10).findings) == 8
+    assert len(compare_raw(owner, nowhere, "bucket", Scope(tenant="acme"), sample=3).findings) == 3
+    assert len(compare_raw(owner, nowhere, "bucket", Scope(since=NOW.date()), sample=10).findings) == 8
+
+
+def test_what_is_asked_of_a_day_reads_no_other_chain(owner: psycopg.Connection[tuple[Any, ...]]) -> None:
+    pages = fill_with_the_past(owner, 60_000)
+    before = pages_read(owner)
+    found = verify_within(owner, Scope(since=NOW.date()))
+    assert (found.findings, found.chains, found.entries) == ([], 3, 10)
+    assert pages_read(owner) - before < pages / 2
+
+
+@pytest.mark.parametrize(("day", "since"), [("2026-03-10", "2026-03-08"), ("2026-03-15", None)])
+def test_a_night_verifies_what_was_added_and_a_sunday_all(
+    recorded: Settings, monkeypatch: pytest.MonkeyPatch, day: str, since: str | None
+) -> None:
+    monkeypatch.setattr("fleetflow.settings.load_settings", lambda: recorded)
+    assert verify_chains(day) == {"since": since, "chains": 3, "entries": 10}
+    assert verify_chains("2026-03-13")["chains"] == 0
+
+
+def test_a_broken_chain_fails_the_night(recorded: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fleetflow.settings.load_settings", lambda: recorded)
+    forged = f"update {LOG} set status = %s where shipment_id = 's1' and entry = 4".encode()
+    with connect(recorded.dsn("owner"), autocommit=True) as conn:
+        conn.execute(forged, ("delivered",))
+        try:
+            with pytest.raises(ChecksFailedError, match="1 of 3 chains: status acme/s1 entry 4: changed"):
+                verify_chains("2026-03-10")
+        finally:
+            conn.execute(forged, ("picked_up",))
 
 
 def test_neither_a_lost_head_nor_a_forged_row_stops_the_runs(stack: Settings) -> None:

@@ -22,6 +22,7 @@ from tenant_attempts import (
     Relation,
     call_everything,
     readable,
+    switched_midway,
     try_all,
 )
 
@@ -158,6 +159,44 @@ def test_no_function_answers_for_another_tenant(logins: dict[str, str], reader: 
     with open_as(logins[reader]) as conn:
         conn.execute(OWN_SETTING.encode())
         assert call_everything(conn) == []
+
+
+@pytest.fixture
+def split(settings: Settings) -> Iterator[dict[str, str]]:
+    """Logins with rights in both tenants, and in neither to a row of one's own tenant."""
+    with (
+        ExitStack() as stack,
+        connect(settings.dsn("owner"), autocommit=True) as owner,
+    ):
+        narrow, analyst = stack.enter_context(login(settings, "fleet_analyst", tenant=OWN))
+        owner.execute(
+            "insert into ops.analyst_tenant (login, tenant_id, reason) values (%s, %s, 'test')",
+            (narrow, FOREIGN),
+        )
+        for level in ("region", "site", "vehicle"):
+            owner.execute(
+                "insert into ops.analyst_scope (login, tenant_id, level, value, reason)"
+                " values (%s, %s, %s, 'elsewhere', 'test')",
+                (narrow, OWN, level),
+            )
+        partner, garage = stack.enter_context(login(settings, "fleet_partner"))
+        # Of the other tenant, the vehicle that has the name of one's own.
+        for tenant, vehicle in ((OWN, "elsewhere"), (FOREIGN, f"{OWN}-secret")):
+            owner.execute(
+                "insert into ops.vehicle_grant (grantee, tenant_id, vehicle_id, expires_at, reason)"
+                " values (%s, %s, %s, now() + interval '1 day', 'test')",
+                (partner, tenant, vehicle),
+            )
+        yield {"analyst": analyst, "partner": garage}
+
+
+@pytest.mark.parametrize("reader", ["analyst", "partner"])
+def test_rights_in_one_tenant_open_nothing_in_another(split: dict[str, str], reader: str) -> None:
+    """Nothing of one's own tenant is in scope: whatever shows of it was let in by rights in the other."""
+    attempts = (*WITH_OWN_TENANT, switched_midway)
+    with open_as(split[reader]) as conn:
+        for relation in reach(conn):
+            assert try_all(conn, relation, attempts, (f"{OWN}-secret",), OWN_SETTING) == []
 
 
 LEAKS = {

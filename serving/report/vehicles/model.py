@@ -162,12 +162,16 @@ class RuleCount:
 
 @dataclass(frozen=True)
 class DutyDay:
-    """Driver-days that began on a day, and infringements of that day by severity."""
+    """Driver-days that began on a day, and infringements of that day by severity.
+
+    `us` of them are of 49 CFR 395, which has no driver-days: they are not held against those of the EU rules.
+    """
 
     day: date
     driver_days: int
     by_severity: dict[str, int]
     unclassed: int
+    us: int = 0
 
     @property
     def total(self) -> int:
@@ -236,7 +240,7 @@ class Compliance:
 
     @property
     def per_100(self) -> float | None:
-        """Infringements per 100 driver-days on the report's day."""
+        """Infringements of the EU rules per 100 driver-days on the report's day."""
         return per_100(self.days[-1:])
 
     @property
@@ -251,15 +255,15 @@ class Compliance:
 
 
 def per_100(days: Iterable[DutyDay]) -> float | None:
-    """Return infringements per 100 driver-days of several days together; None of no driver-day."""
+    """Return infringements of the EU rules per 100 driver-days of several days together; None of no driver-day."""
     counted = list(days)
-    found = ratio(sum(day.total for day in counted), sum(day.driver_days for day in counted))
+    found = ratio(sum(day.total - day.us for day in counted), sum(day.driver_days for day in counted))
     return None if found is None else 100 * found
 
 
 @dataclass(frozen=True)
 class FuelClass:
-    """Fuel of one vehicle class on the report's day; litres and km of trips of which both are known."""
+    """Fuel of one vehicle class on the report's day: litres, and km of the trips whose litres are known."""
 
     vehicle_class: str
     litres: float
@@ -280,7 +284,7 @@ class FuelClass:
 
 @dataclass(frozen=True)
 class FuelDay:
-    """Litres and km of the trips that began on a day, where both are known; trips of which litres are not."""
+    """Litres and km of the trips that began on a day, where litres are known; trips of which they are not."""
 
     day: date
     litres: float

@@ -122,15 +122,17 @@ class _Reader:
 
     def compliance(self) -> Compliance | Missing:
         duty: dict[date, int] = dict(self.run(sql.DUTY_DAYS))
-        if self.report_date not in duty:
-            return self._no_day("driver-day", self.run(sql.LAST_DUTY_DAY)[0][0])
         counts = self.run(sql.FINDING_COUNTS)
+        # Findings of 49 CFR 395 come without driver-days, and are shown all the same.
+        days = sorted({*duty, *(row[0] for row in counts)})
+        if self.report_date not in days:
+            return self._no_day("driver-day", self.run(sql.LAST_DUTY_DAY)[0][0])
         findings = tuple(DriverFinding(*row) for row in self.run(sql.FINDINGS, limit=ROWS_READ))
         rows = None
         if self.lacking("remaining") is None:
             rows = self.run(sql.REMAINING, little_min=LITTLE_MIN, limit=ROWS_READ)
         return Compliance(
-            days=tuple(_duty_day(day, driver_days, counts) for day, driver_days in sorted(duty.items())),
+            days=tuple(_duty_day(day, duty.get(day, 0), counts) for day in days),
             rules=_rules(counts, self.report_date),
             offenders=_offenders(findings),
             findings=findings,
@@ -215,8 +217,9 @@ def _by_severity(rows: Iterable[tuple[str | None, int]]) -> tuple[dict[str, int]
 
 
 def _duty_day(day: date, driver_days: int, counts: Rows) -> DutyDay:
-    of_day = [(row[2], row[5]) for row in counts if row[0] == day and not row[3]]
-    return DutyDay(day, driver_days, *_by_severity(of_day))
+    of_day = [row for row in counts if row[0] == day and not row[3]]
+    by_severity = _by_severity((row[2], row[5]) for row in of_day)
+    return DutyDay(day, driver_days, *by_severity, us=sum(row[6] for row in of_day))
 
 
 def _rules(counts: Rows, report_date: date) -> tuple[RuleCount, ...]:

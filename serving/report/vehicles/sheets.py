@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from serving.report.model import MorningReport
 from serving.report.sheets import Cell, write_sheet
 from serving.report.vehicles.lines import causes_words
@@ -106,24 +108,8 @@ def hours_sheet(report: MorningReport) -> bytes:
     """Return the findings of the day, those that need evidence last; minutes."""
     known = report.vehicles.compliance
     findings = known.findings if isinstance(known, Compliance) else ()
-    return write_sheet(
-        HOURS_COLUMNS,
-        (
-            (
-                report.tenant,
-                f.driver_key,
-                f.rule,
-                f.article,
-                f.severity,
-                f.broken_at,
-                f.measured_min,
-                f.limit_min,
-                f.needs_evidence,
-                f.reason,
-            )
-            for f in findings
-        ),
-    )
+    of_finding = attrgetter(*HOURS_COLUMNS[1:])
+    return write_sheet(HOURS_COLUMNS, ((report.tenant, *of_finding(finding)) for finding in findings))
 
 
 def fuel_sheet(report: MorningReport) -> bytes:

@@ -219,7 +219,14 @@ where tenant_id = %(tenant)s and started_at < (%(report_date)s::date + 1)::times
 """
 
 FINDING_COUNTS = """
-select broken_at::date as day, rule, severity, needs_evidence, max(article) as article, count(*) as findings
+select
+    broken_at::date as day,
+    rule,
+    severity,
+    needs_evidence,
+    max(article) as article,
+    count(*) as findings,
+    count(*) filter (where starts_with(article, '395.')) as us_findings
 from marts.fct_driver_hours_finding
 where
     tenant_id = %(tenant)s
@@ -263,8 +270,8 @@ FUEL_DAYS = """
 select
     t.started_at::date as day,
     coalesce(v.vehicle_class, 'unknown') as vehicle_class,
-    coalesce(sum(t.litres) filter (where t.distance_km > 0), 0)::float8 as litres,
-    coalesce(sum(t.distance_km) filter (where t.litres is not null and t.distance_km > 0), 0)::float8 as km,
+    coalesce(sum(t.litres), 0)::float8 as litres,
+    coalesce(sum(t.distance_km) filter (where t.litres is not null), 0)::float8 as km,
     count(*) as trips,
     count(*) filter (where t.litres is null) as trips_unmeasured
 from marts.fct_fuel_trip as t

@@ -17,6 +17,7 @@ from serving.report.vehicles.model import (
     FUEL_SEVERITIES,
     LITTLE_MIN,
     SEVERITIES,
+    DutyDay,
     Maintenance,
     Missing,
     PlannedJob,
@@ -136,7 +137,11 @@ def compliance(report: MorningReport) -> Section:
     grave = sum(known.today.by_severity.get(name, 0) for name in ("MSI", "VSI"))
     facts = (
         Fact("infringements", count(known.today.total), _mean(known.days[:-1])),
-        Fact("per 100 driver-days", decimal(known.per_100), f"7 days before: {decimal(known.per_100_7d)}"),
+        Fact(
+            "per 100 driver-days",
+            decimal(known.per_100),
+            f"7 days before: {decimal(known.per_100_7d)}{_without_us(known.days)}",
+        ),
         Fact("most or very serious", count(grave), "classes MSI and VSI", grave > 0),
         Fact(
             "drivers with any",
@@ -350,8 +355,12 @@ def _usual(words: str) -> str:
     return "" if words == "n/a" else f"{words} vs 7 days"
 
 
-def _mean(days: Sequence[Any]) -> str:
+def _mean(days: Sequence[DutyDay]) -> str:
     return f"usual: {usual_count(sum(day.total for day in days) / len(days))}" if days else "no days before"
+
+
+def _without_us(days: Sequence[DutyDay]) -> str:
+    return "; without 49 CFR 395" if any(day.us for day in days) else ""
 
 
 def _sites(jobs: Sequence[PlannedJob]) -> str:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import vehicle_samples
 
@@ -124,7 +125,7 @@ def day_counts(made: Iterable[Shipment]) -> tuple[DayCount, ...]:
     return tuple(DayCount(*key, *entry) for key, entry in counts.items())
 
 
-def risky(n: int, **changes: object) -> RiskyShipment:
+def risky(n: int, **changes: Any) -> RiskyShipment:
     """Make the n-th shipment at risk: each has seven minutes more than the one before."""
     origin, destination = LANES[n % len(LANES)]
     left = 4 + 7 * n
@@ -142,7 +143,7 @@ def risky(n: int, **changes: object) -> RiskyShipment:
         AS_OF + timedelta(minutes=left),
         left,
     )
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)
 
 
 def healthy() -> Health:

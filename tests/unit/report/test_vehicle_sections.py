@@ -70,6 +70,23 @@ def test_compliance_facts_equal_plain_counts(screens: dict[str, Section]) -> Non
     assert fact(section, "most or very serious").bad
 
 
+def test_us_findings_are_shown_and_not_held_against_driver_days(morning: MorningReport) -> None:
+    """The US rules know no driver-days: a fleet that has none still shows what was found."""
+    known = made.compliance()
+    last = replace(known.days[-1], us=3, unclassed=3)
+    mixed = replace(known, days=(*known.days[:-1], last))
+    classed = sum(last.by_severity.values())
+    assert mixed.today.total == classed + 3
+    assert mixed.per_100 == pytest.approx(100 * classed / last.driver_days)
+    bare = replace(known, days=(replace(last, driver_days=0, by_severity={}),))
+    report = replace(morning, vehicles=replace(morning.vehicles, compliance=bare))
+    shown = {section.anchor: section for section in sections(report)}["driver-hours"]
+    assert fact(shown, "infringements").value == "3"
+    assert fact(shown, "per 100 driver-days") == Fact(
+        "per 100 driver-days", "n/a", "7 days before: n/a; without 49 CFR 395"
+    )
+
+
 def test_evidence_is_no_infringement() -> None:
     rule = next(rule for rule in made.compliance().rules if rule.rule == "UNPROVEN_REST")
     assert (rule.total, rule.evidence) == (0, 6)
@@ -240,8 +257,10 @@ def test_pipeline_that_is_behind_is_said_once_a_turn_was_missed(behind: Behind, 
 
 def test_text_of_vehicles_is_escaped_and_no_formula(morning: MorningReport) -> None:
     attack = "=<script>alert(1)</script>"
-    plan = replace(made.maintenance().plan, jobs=(made.job(0, vehicle_id=attack, reason=attack),))  # type: ignore[type-var]
-    services = replace(made.maintenance(), plan=plan, due=())
+    known = made.maintenance()
+    assert known.plan is not None
+    plan = replace(known.plan, jobs=(made.job(0, vehicle_id=attack, reason=attack),))
+    services = replace(known, plan=plan, due=())
     report = replace(morning, vehicles=replace(morning.vehicles, maintenance=services))
     assert "<script" not in render_html(report)
     assert b"'=<script>" in vehicle_sheets(report)["maintenance.csv"]

@@ -5,33 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
-from serving.report.vehicles.model import (
-    Behind,
-    Cause,
-    Compliance,
-    DriverFinding,
-    DueService,
-    DutyDay,
-    FleetDay,
-    Fuel,
-    FuelAnomaly,
-    FuelClass,
-    FuelDay,
-    LittleLeft,
-    Maintenance,
-    Missing,
-    Offender,
-    Plan,
-    PlanChange,
-    PlannedJob,
-    RuleCount,
-    SiteUse,
-    TroubleCode,
-    Utilization,
-    VehicleDay,
-    VehicleSections,
-)
+from serving.report.vehicles import model
 
 DAY = date(2026, 11, 19)
 TODAY = DAY + timedelta(days=1)
@@ -46,10 +22,10 @@ SITES = (
 KEYS = tuple(f"{random.Random(n).getrandbits(128):032x}" for n in range(12))
 
 
-def vehicle(n: int) -> VehicleDay:
+def vehicle(n: int) -> model.VehicleDay:
     """Make the n-th vehicle; each idles nine minutes less than the one before."""
     idle = 3600.0 * 3.4 - 540 * n
-    return VehicleDay(
+    return model.VehicleDay(
         f"VEH-{1042 + 17 * n}",
         ("tractor", "truck", "van")[n % 3],
         SITES[n % 5],
@@ -64,7 +40,7 @@ def vehicle(n: int) -> VehicleDay:
     )
 
 
-def utilization() -> Utilization:
+def utilization() -> model.Utilization:
     """Make a week in which the last day is a little better than those before."""
     chance = random.Random(5)
     days = []
@@ -72,7 +48,7 @@ def utilization() -> Utilization:
         vehicles = 212
         share = 0.29 + chance.uniform(-0.02, 0.02) + (0.02 if back == 0 else 0)
         days.append(
-            FleetDay(
+            model.FleetDay(
                 DAY - timedelta(days=back),
                 vehicles,
                 chance.randrange(14, 30),
@@ -85,17 +61,17 @@ def utilization() -> Utilization:
             )
         )
     sites = tuple(
-        SiteUse(site, 60 - 9 * n, 5 - n, 0.33 - 0.03 * n, 0.30, 19_000 - 3100 * n)
+        model.SiteUse(site, 60 - 9 * n, 5 - n, 0.33 - 0.03 * n, 0.30, 19_000 - 3100 * n)
         for n, site in enumerate(SITES)
     )
-    return Utilization(tuple(days), sites, tuple(vehicle(n) for n in range(16)), silent=3)
+    return model.Utilization(tuple(days), sites, tuple(vehicle(n) for n in range(16)), silent=3)
 
 
-def compliance() -> Compliance:
+def compliance() -> model.Compliance:
     """Make a week with a most serious infringement on its last day."""
     chance = random.Random(9)
     days = tuple(
-        DutyDay(
+        model.DutyDay(
             DAY - timedelta(days=back),
             chance.randrange(160, 190),
             {
@@ -109,18 +85,18 @@ def compliance() -> Compliance:
         for back in range(7, -1, -1)
     )
     rules = (
-        RuleCount("DAILY_REST", "8(2)", {"MSI": 1, "SI": 1, "MI": 2}, 0, 1, 21),
-        RuleCount("BREAK", "7", {"VSI": 1, "SI": 1, "MI": 3}, 0, 0, 34),
-        RuleCount("DAILY_DRIVING", "6(1)", {"MI": 2}, 0, 0, 12),
-        RuleCount("WEEKLY_REST_PATTERN", "8(6)", {}, 1, 0, 2),
-        RuleCount("UNPROVEN_REST", "8", {}, 0, 6, 0),
-        RuleCount("FERRY_REST", "9(1)", {}, 0, 2, 0),
+        model.RuleCount("DAILY_REST", "8(2)", {"MSI": 1, "SI": 1, "MI": 2}, 0, 1, 21),
+        model.RuleCount("BREAK", "7", {"VSI": 1, "SI": 1, "MI": 3}, 0, 0, 34),
+        model.RuleCount("DAILY_DRIVING", "6(1)", {"MI": 2}, 0, 0, 12),
+        model.RuleCount("WEEKLY_REST_PATTERN", "8(6)", {}, 1, 0, 2),
+        model.RuleCount("UNPROVEN_REST", "8", {}, 0, 6, 0),
+        model.RuleCount("FERRY_REST", "9(1)", {}, 0, 2, 0),
     )
     offenders = (
-        Offender(KEYS[0], {"MSI": 1, "MI": 1}, 0, ("DAILY_REST", "BREAK")),
-        Offender(KEYS[1], {"VSI": 1}, 1, ("BREAK", "WEEKLY_REST_PATTERN")),
+        model.Offender(KEYS[0], {"MSI": 1, "MI": 1}, 0, ("DAILY_REST", "BREAK")),
+        model.Offender(KEYS[1], {"VSI": 1}, 1, ("BREAK", "WEEKLY_REST_PATTERN")),
         *(
-            Offender(
+            model.Offender(
                 KEYS[n],
                 {"SI": 1} if n < 4 else {"MI": 2},
                 0,
@@ -131,7 +107,7 @@ def compliance() -> Compliance:
     )
     findings = tuple(finding(n) for n in range(9))
     remaining = tuple(
-        LittleLeft(
+        model.LittleLeft(
             KEYS[n],
             11 * n,
             ("day", "break", "week", "rest", "fortnight")[n % 5],
@@ -139,34 +115,36 @@ def compliance() -> Compliance:
         )
         for n in range(7)
     )
-    return Compliance(days, rules, offenders, findings, remaining, 19)
+    return model.Compliance(days, rules, offenders, findings, remaining, 19)
 
 
-def finding(n: int) -> DriverFinding:
+def finding(n: int) -> model.DriverFinding:
     """Make the n-th finding; the fifth needs evidence."""
     severity = ("MSI", "VSI", "SI", "MI", None)[n % 5]
     reason = "a second driver drove" if n == 4 else None
     at = MORNING - timedelta(hours=9 + n)
-    return DriverFinding(KEYS[n], "BREAK", "7", severity, at, 301 + n, 270, n == 4, reason)
+    return model.DriverFinding(KEYS[n], "BREAK", "7", severity, at, 301 + n, 270, n == 4, reason)
 
 
 CAUSES = (
     (
-        Cause("theft", "very likely", "96 l within 6 min, faster than any engine; driving shows it too"),
-        Cause("leak", "unlikely", "too quick for anything but a burst line or tank"),
+        model.Cause(
+            "theft", "very likely", "96 l within 6 min, faster than any engine; driving shows it too"
+        ),
+        model.Cause("leak", "unlikely", "too quick for anything but a burst line or tank"),
     ),
     (
-        Cause("leak", "likely", "31 l in 22 h of standing, a little at a time"),
-        Cause("weather", "possible", "down to -4 degC; 1.4 l/h is what a parking heater burns"),
+        model.Cause("leak", "likely", "31 l in 22 h of standing, a little at a time"),
+        model.Cause("weather", "possible", "down to -4 degC; 1.4 l/h is what a parking heater burns"),
     ),
     (
-        Cause("theft", "likely", "120 l paid for and not seen in the tank"),
-        Cause("sensor", "possible", "unless the level sensor missed it"),
+        model.Cause("theft", "likely", "120 l paid for and not seen in the tank"),
+        model.Cause("sensor", "possible", "unless the level sensor missed it"),
     ),
 )
 
 
-def anomaly(n: int) -> FuelAnomaly:
+def anomaly(n: int) -> model.FuelAnomaly:
     """Make the n-th anomaly; the first ones are the gravest."""
     kinds = (
         "drain_parked",
@@ -177,7 +155,7 @@ def anomaly(n: int) -> FuelAnomaly:
         "consumption_high",
         "sensor",
     )
-    return FuelAnomaly(
+    return model.FuelAnomaly(
         f"VEH-{1042 + 17 * n}",
         kinds[n % 7],
         ("high", "high", "medium", "medium", "low", "low", "info")[n % 7],
@@ -188,11 +166,11 @@ def anomaly(n: int) -> FuelAnomaly:
     )
 
 
-def fuel() -> Fuel:
+def fuel() -> model.Fuel:
     """Make a week of fuel with nine anomalies on its last day."""
     chance = random.Random(11)
     days = tuple(
-        FuelDay(
+        model.FuelDay(
             DAY - timedelta(days=back),
             chance.uniform(15_000, 17_000),
             chance.uniform(58_000, 61_000),
@@ -202,41 +180,41 @@ def fuel() -> Fuel:
         for back in range(7, -1, -1)
     )
     classes = (
-        FuelClass("tractor", 11_240, 38_100, 79_000, 268_000),
-        FuelClass("truck", 3_610, 16_300, 24_900, 114_000),
-        FuelClass("van", 690, 7_000, 5_030, 49_900),
-        FuelClass("unknown", 0, 0, 310, 1_100),
+        model.FuelClass("tractor", 11_240, 38_100, 79_000, 268_000),
+        model.FuelClass("truck", 3_610, 16_300, 24_900, 114_000),
+        model.FuelClass("van", 690, 7_000, 5_030, 49_900),
+        model.FuelClass("unknown", 0, 0, 310, 1_100),
     )
-    return Fuel(days, classes, tuple(anomaly(n) for n in range(9)), {"high": 5, "medium": 9, "low": 12})
+    return model.Fuel(days, classes, tuple(anomaly(n) for n in range(9)), {"high": 5, "medium": 9, "low": 12})
 
 
-def job(n: int, **changes: object) -> PlannedJob:
+def job(n: int, **changes: Any) -> model.PlannedJob:
     """Make the n-th job; every fourth has no place."""
     first = TODAY + timedelta(days=n % 6) if n % 4 else None
-    made = {
-        "job_id": f"VEH-{1042 + 17 * n}:inspection",
-        "vehicle_id": f"VEH-{1042 + 17 * n}",
-        "kind": "service",
-        "task_id": "inspection",
-        "words": "inspection" if n % 3 else "oil",
-        "is_overdue": n % 5 == 0,
-        "state": "placed" if first else "unplaced",
-        "due_on": TODAY + timedelta(days=n - 3),
-        "site": SITES[n % 3] if first else None,
-        "first_day": first,
-        "last_day": first + timedelta(days=n % 2) if first else None,
-        "reason": None
+    made = model.PlannedJob(
+        job_id=f"VEH-{1042 + 17 * n}:inspection",
+        vehicle_id=f"VEH-{1042 + 17 * n}",
+        kind="service",
+        task_id="inspection",
+        words="inspection" if n % 3 else "oil",
+        is_overdue=n % 5 == 0,
+        state="placed" if first else "unplaced",
+        due_on=TODAY + timedelta(days=n - 3),
+        site=SITES[n % 3] if first else None,
+        first_day=first,
+        last_day=first + timedelta(days=n % 2) if first else None,
+        reason=None
         if first
         else "all bays at Dortmund Depot Ost are taken until 27 Nov, and it has duties from then on",
-    }
-    return PlannedJob(**{**made, **changes})  # type: ignore[arg-type]
+    )
+    return replace(made, **changes)
 
 
-def maintenance() -> Maintenance:
+def maintenance() -> model.Maintenance:
     """Make a morning with overdue services, jobs without a place and trouble codes that say stop."""
     jobs = tuple(job(n) for n in range(18))
     overdue = tuple(
-        DueService(
+        model.DueService(
             one.vehicle_id,
             "inspection",
             True,
@@ -247,11 +225,11 @@ def maintenance() -> Maintenance:
         for n, one in enumerate(jobs[:7])
     )
     coming = tuple(
-        DueService(f"VEH-{2000 + n}", "oil", False, TODAY + timedelta(days=1 + n * n % 14), "km")
+        model.DueService(f"VEH-{2000 + n}", "oil", False, TODAY + timedelta(days=1 + n * n % 14), "km")
         for n in range(23)
     )
     changes = (
-        PlanChange(
+        model.PlanChange(
             "a",
             "VEH-1042",
             "dropped",
@@ -259,7 +237,7 @@ def maintenance() -> Maintenance:
             None,
             "an overdue job took its bay; no bay is free before it has duties",
         ),
-        PlanChange(
+        model.PlanChange(
             "b",
             "VEH-1076",
             "moved",
@@ -267,43 +245,45 @@ def maintenance() -> Maintenance:
             TODAY + timedelta(days=3),
             "its day is full: 15 % of the fleet in service",
         ),
-        PlanChange("c", "VEH-1093", "added", None, TODAY + timedelta(days=5), "new in the plan"),
-        PlanChange("d", "VEH-1110", "added", None, TODAY + timedelta(days=6), "new in the plan"),
-        PlanChange("e", "VEH-1127", "gone", TODAY, None, "it is no longer to be planned"),
+        model.PlanChange("c", "VEH-1093", "added", None, TODAY + timedelta(days=5), "new in the plan"),
+        model.PlanChange("d", "VEH-1110", "added", None, TODAY + timedelta(days=6), "new in the plan"),
+        model.PlanChange("e", "VEH-1127", "gone", TODAY, None, "it is no longer to be planned"),
     )
     codes = (
-        TroubleCode("VEH-1059", "SPN 100 FMI 1", "stop", 2.2, 0),
-        TroubleCode("VEH-1195", "SPN 110 FMI 0", "stop", 0.4, 3),
-        TroubleCode("VEH-1246", "P0300", "soon", 11.0, 1),
-        TroubleCode("VEH-1263", "SPN 3251 FMI 16", "soon", 6.5, 5),
-        TroubleCode("VEH-1280", "SPN 1761 FMI 18", "soon", 1.5, 0),
-        TroubleCode("VEH-1297", "SPN 96 FMI 3", "plan", 30.0, 0),
+        model.TroubleCode("VEH-1059", "SPN 100 FMI 1", "stop", 2.2, 0),
+        model.TroubleCode("VEH-1195", "SPN 110 FMI 0", "stop", 0.4, 3),
+        model.TroubleCode("VEH-1246", "P0300", "soon", 11.0, 1),
+        model.TroubleCode("VEH-1263", "SPN 3251 FMI 16", "soon", 6.5, 5),
+        model.TroubleCode("VEH-1280", "SPN 1761 FMI 18", "soon", 1.5, 0),
+        model.TroubleCode("VEH-1297", "SPN 96 FMI 3", "plan", 30.0, 0),
     )
-    return Maintenance(TODAY, (*overdue, *coming), Plan(TODAY, jobs, changes), codes)
+    return model.Maintenance(TODAY, (*overdue, *coming), model.Plan(TODAY, jobs, changes), codes)
 
 
-def morning_sections() -> VehicleSections:
+def morning_sections() -> model.VehicleSections:
     """Make all four sections, known, with nothing behind."""
-    return VehicleSections(
+    return model.VehicleSections(
         utilization(),
         compliance(),
         fuel(),
         maintenance(),
-        Behind(MORNING - timedelta(minutes=30), 4, MORNING - timedelta(minutes=20)),
+        model.Behind(MORNING - timedelta(minutes=30), 4, MORNING - timedelta(minutes=20)),
     )
 
 
-def unknown_sections() -> VehicleSections:
+def unknown_sections() -> model.VehicleSections:
     """Make four sections of which nothing is known."""
-    return VehicleSections(*(Missing(f"Not known: {n}.") for n in ("use", "hours", "fuel", "services")))
+    return model.VehicleSections(
+        *(model.Missing(f"Not known: {n}.") for n in ("use", "hours", "fuel", "services"))
+    )
 
 
-def wide_sections(long: str) -> VehicleSections:
+def wide_sections(long: str) -> model.VehicleSections:
     """Make all four sections with names as long as contracts allow."""
     use, hours, fuel_known, services = utilization(), compliance(), fuel(), maintenance()
     assert services.plan is not None
     jobs = tuple(replace(job, vehicle_id=long, reason=long, site=long) for job in services.plan.jobs)
-    return VehicleSections(
+    return model.VehicleSections(
         replace(
             use,
             sites=tuple(replace(site, site=long) for site in use.sites),
