@@ -21,7 +21,7 @@ create table intermediate.int_fuel_closed (
 );
 comment on table intermediate.int_fuel_closed is 'Before when a vehicle''s rows of fuel are final: what comes later than that changes none';
 alter table intermediate.int_fuel_closed owner to fleet_transformer;
-alter table intermediate.int_fuel_closed enable row level security;
+alter table intermediate.int_fuel_closed enable row level security, force row level security;
 grant select on intermediate.int_fuel_closed to fleet_ops;
 
 -- What a run has touched outlives a crash of the server: a run that follows one that failed goes on from it.
