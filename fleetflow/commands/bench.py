@@ -204,6 +204,22 @@ def maintenance(
     _print(run_bench(vehicles, sites, days, runs), as_json)
 
 
+@group.command()
+def vehicles(
+    vehicles: Annotated[int, typer.Option(min=4, help="Vehicles of the fleet, at 1x.")] = 50,
+    factors: Annotated[str, typer.Option(help="Multiples of it, one run each.")] = "1,2,4",
+    as_json: AsJson = False,
+) -> None:
+    """Seconds of each step and model of the vehicle side for a day of a fleet, against COPY of its rows."""
+    from fleetflow.bench.vehicles import run_bench
+
+    def say(line: str) -> None:
+        typer.echo(line, err=True)
+
+    with _postgres() as settings:
+        _print(run_bench(settings, vehicles, [int(factor) for factor in factors.split(",")], say), as_json)
+
+
 @contextmanager
 def _home() -> Iterator[Path]:
     import tempfile

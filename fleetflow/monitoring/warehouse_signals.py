@@ -48,7 +48,7 @@ WAREHOUSE = (
         ("decoder",),
         (Level("error", 0),),
         0,
-        "CAN frames of {detail} are not decoded: decoder {decoder} is refused for {value}",
+        "CAN frames are not decoded: decoder {decoder} is refused for {value} ({detail})",
         """
         select decoder, refused_at as since,
             array_to_string(models, ', ') || ' (' || left(reason, 200) || ')' as detail

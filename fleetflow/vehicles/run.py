@@ -55,7 +55,12 @@ STEPS: tuple[Step, ...] = (
 )
 
 
-def fold(settings: Settings, run: transform.Run, tell: Tell = lambda _: None) -> dict[str, dict[str, int]]:
+def fold(
+    settings: Settings,
+    run: transform.Run,
+    tell: Tell = lambda _: None,
+    watch: transform.Watch = lambda _step, _seconds: None,
+) -> dict[str, dict[str, int]]:
     """Do every step for what the run has claimed; return their counts. May be repeated."""
     counts = {}
     with connect(settings.dsn("transformer"), autocommit=True) as conn:
@@ -66,7 +71,9 @@ def fold(settings: Settings, run: transform.Run, tell: Tell = lambda _: None) ->
             counts[step.name] = dict(step.fold(work))
             _analyse_changed(conn)
             done = ", ".join(f"{count:,} {what}" for what, count in counts[step.name].items() if count)
-            tell(f"{step.name} {time.perf_counter() - started:.1f} s: {done or 'nothing to do'}")
+            seconds = time.perf_counter() - started
+            watch(step.name, seconds)
+            tell(f"{step.name} {seconds:.1f} s: {done or 'nothing to do'}")
     return counts
 
 
