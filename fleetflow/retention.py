@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from fleetflow.faults import UserError
@@ -115,13 +116,14 @@ def run_retention(
         psycopg.Error, botocore.exceptions.ClientError, OSError: a store refuses; what was done before stands.
     """
     from fleetflow import retention_lake, retention_landing, retention_ledger, retention_marts, retention_raw
+    from fleetflow import retention_vehicles as vehicles
 
     task = Task(settings, policy or Policy(), as_of or datetime.now(UTC).date(), dry_run, step)
     works: dict[str, Callable[[Task], Iterator[Action]]] = {
         "landing": retention_landing.drop_days,
         "raw": retention_raw.drop_objects,
         "lake": retention_lake.drop_days,
-        "marts": retention_marts.drop_shipments,
+        "marts": lambda task: chain(retention_marts.drop_shipments(task), vehicles.drop_facts(task)),
         "rejects": retention_ledger.drop_rejects,
         "batches": retention_ledger.drop_batches,
         "ledger": retention_ledger.drop_notes,

@@ -23,11 +23,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import IntEnum
-from math import sqrt
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
 
 from domain.maintenance.due import Due, Status
 from domain.maintenance.meters import ODOMETER
 
+_Floats = npt.NDArray[np.float64]
+_Ints = npt.NDArray[np.int64]
 WINDOW_DAYS = 56
 """Eight weeks: each day of the week eight times."""
 IDLE_AFTER_DAYS = 28
@@ -49,9 +54,12 @@ class DayKind(IntEnum):
     SUNDAY = 2
 
 
+_KIND_OF_WEEKDAY = (*[DayKind.WEEKDAY] * 5, DayKind.SATURDAY, DayKind.SUNDAY)
+
+
 def kind_of(day: date) -> DayKind:
     """Return the kind of a day."""
-    return DayKind(max(0, day.weekday() - 4))
+    return _KIND_OF_WEEKDAY[day.weekday()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +102,10 @@ def observe(daily: Mapping[date, float], today: date) -> Use:
     cut = _cut([use for use in seen.values() if use >= _ACTIVE])
     recent = [use for day, use in seen.items() if day > today - timedelta(days=IDLE_AFTER_DAYS)]
     is_idle = len(recent) >= IDLE_AFTER_DAYS // 2 and max(recent) < _ACTIVE
-    kinds = [
-        _kind_use([min(use, cut) for day, use in seen.items() if kind_of(day) is kind]) for kind in DayKind
-    ]
+    uses: dict[DayKind, list[float]] = {kind: [] for kind in DayKind}
+    for day, use in seen.items():
+        uses[kind_of(day)].append(min(use, cut))
+    kinds = [_kind_use(uses[kind]) for kind in DayKind]
     return Use((kinds[0], kinds[1], kinds[2]), "own" if seen else "none", is_idle)
 
 
@@ -211,27 +220,31 @@ def _why_not(due: Due, uses: Mapping[str, Use]) -> str:
 
 def _reached(left: float, today: date, use: Use) -> tuple[date | None, date | None, date | None]:
     """Return the expected, the early and the late day on which a sum of daily use reaches what is left."""
-    expected = early = late = None
-    total = variance = 0.0
-    counts = [0, 0, 0]
-    for step in range(1, _HORIZON_DAYS + 1):
-        day = today + timedelta(days=step)
-        kind = kind_of(day)
-        counts[kind] += 1
-        total += use.kinds[kind].mean
-        variance += use.kinds[kind].variance
-        margin = _NINE_IN_TEN * sqrt(variance + _of_means(use, counts))
-        early = early or (day if total + margin >= left else None)
-        expected = expected or (day if total >= left else None)
-        if total - margin >= left:
-            late = day
-            break
+    steps = (int(np.searchsorted(line, left)) + 1 for line in _sums(use, today))
+    expected, early, late = (
+        today + timedelta(days=step) if step <= _HORIZON_DAYS else None for step in steps
+    )
     return expected, early, late
 
 
-def _of_means(use: Use, counts: Sequence[int]) -> float:
-    """Return the variance of the sum that comes from the means being estimates, of each kind's own and prior days."""
-    return sum(
-        count**2 * kind.variance / (kind.days + _PRIOR_DAYS)
-        for kind, count in zip(use.kinds, counts, strict=True)
-    )
+@lru_cache(maxsize=16)
+def _sums(use: Use, today: date) -> tuple[_Floats, _Floats, _Floats]:
+    """Return the sum of daily use by each day from tomorrow on, expected, high and low, each at its highest so far.
+
+    The tasks of a vehicle ask for the same ones, one after another.
+    """
+    kinds, counts = _kinds_from(today.weekday())
+    mean, variance = (np.array([getattr(one, name) for one in use.kinds]) for name in ("mean", "variance"))
+    total = np.cumsum(mean[kinds])
+    # Of the days, and of the means being estimates, of each kind's own and prior days.
+    days = np.array([one.days + _PRIOR_DAYS for one in use.kinds])
+    of_means = counts**2 * variance[:, None] / days[:, None]
+    margin = _NINE_IN_TEN * np.sqrt(np.cumsum(variance[kinds]) + of_means.sum(axis=0))
+    return total, np.maximum.accumulate(total + margin), np.maximum.accumulate(total - margin)
+
+
+@lru_cache(maxsize=7)
+def _kinds_from(weekday: int) -> tuple[_Ints, _Ints]:
+    """Return the kind of each day after one of this weekday, and how many days of each kind there are by then."""
+    kinds = np.maximum(0, (weekday + np.arange(1, _HORIZON_DAYS + 1)) % 7 - 4)
+    return kinds, np.cumsum(kinds == np.arange(len(DayKind))[:, None], axis=1)

@@ -53,7 +53,16 @@ def touch(conn: Connection, kind: Kind, touched: Touched) -> None:
 
 
 def forget_touched(conn: Connection) -> None:
-    """Begin a run: nothing is touched yet."""
+    """Begin a run: nothing is touched yet, but for what the run before it has, unless that came to its end.
+
+    A step that is repeated may find nothing changed where it has written already; the marts have yet to be told.
+    """
+    before = conn.execute(
+        "select state from ops.transform_run where pipeline = 'vehicles' and state <> 'claimed'"
+        " order by started_at desc limit 1"
+    ).fetchone()
+    if before is not None and before[0] != "done":
+        return
     conn.execute("truncate intermediate.int_vehicle_touched, intermediate.int_driver_touched")
 
 

@@ -12,6 +12,7 @@ Row = dict[str, Any]
 
 EEC1, CCVS1, HOURS, VD = 0x0CF00400, 0x18FEF100, 0x18FEE500, 0x18FEE000
 BAM, PACKET, DM1 = 0x18ECFF00, 0x18EBFF00, 0x18FECA00
+LFE1, LFC1, DD1, VDHR = 0x18FEF200, 0x18FEE900, 0x18FEFC21, 0x18FEC1EE
 UNKNOWN = 0x18FFAA00
 
 
@@ -41,6 +42,24 @@ def odometer(vehicle: str, at: datetime, km: float) -> Row:
 def engine_hours(vehicle: str, at: datetime, hours: float) -> Row:
     """HOURS: SPN 247 in bytes 1 to 4, 0.05 h a bit."""
     return frame(vehicle, at, HOURS, round(hours * 20).to_bytes(4, "little") + b"\xff" * 4)
+
+
+def fuel_burnt(vehicle: str, at: datetime, rate_lph: float, total_l: float) -> list[Row]:
+    """LFE1: SPN 183 in bytes 1 and 2, 0.05 l/h a bit. LFC1: SPN 250 in bytes 5 to 8, half a litre a bit."""
+    return [
+        frame(vehicle, at, LFE1, round(rate_lph * 20).to_bytes(2, "little") + b"\xff" * 6),
+        frame(vehicle, at, LFC1, b"\xff" * 4 + int(total_l * 2).to_bytes(4, "little")),
+    ]
+
+
+def fuel_level(vehicle: str, at: datetime, percent: float) -> Row:
+    """DD1: SPN 96 in byte 2, 0.4 % a bit."""
+    return frame(vehicle, at, DD1, bytes([0xFF, round(percent / 0.4)]) + b"\xff" * 6)
+
+
+def fine_odometer(vehicle: str, at: datetime, km: float) -> Row:
+    """VDHR: SPN 917 in bytes 1 to 4, 5 m a bit."""
+    return frame(vehicle, at, VDHR, round(km * 200).to_bytes(4, "little") + b"\xff" * 4)
 
 
 def code(spn: int, fmi: int, count: int) -> bytes:

@@ -12,8 +12,10 @@ import telemetry_frames as can
 from transform_warehouse import NOW, land, mirror, site, warehouse
 from typer.testing import CliRunner
 
+from fleetflow import dbt_project
 from fleetflow.faults import UserError
 from fleetflow.local.stack import running
+from fleetflow.retention import add_hold, release_hold, run_retention
 from fleetflow.runtime import Connection, connect
 from fleetflow.settings import Settings
 from fleetflow.vehicles.maintenance.plan import plan_night
@@ -170,3 +172,38 @@ def test_the_command_prints_reasons_and_writes_nothing_when_dry(
     assert {(line["state"], line["hindrance"]) for line in unplaced} == {("unplaced", "no_workshop")}
     assert [line["unplaced"] for line in lines if line["row"] == "night"] == [len(unplaced)]
     assert jobs(conn, date.fromisoformat(day)) == {}
+
+
+def test_nights_past_keeping_go_with_their_marts(settings: Settings, conn: Connection) -> None:
+    nights = {name: f"{schema}.{name}" for schema, name in (
+        ("intermediate", "int_maintenance_night"), ("intermediate", "int_maintenance_job"),
+        ("intermediate", "int_due_projection"), ("marts", "fct_maintenance_plan"),
+        ("marts", "fct_maintenance_projection"),
+    )}  # fmt: skip
+
+    def kept() -> dict[str, list[date]]:
+        query = "select distinct plan_date from {} order by 1"
+        return {
+            name: [day for (day,) in conn.execute(query.format(table).encode())]
+            for name, table in nights.items()
+        }
+
+    tomorrow = TODAY + timedelta(days=1)
+    assert set(map(tuple, kept().values())) == {(TODAY, tomorrow)}
+    later = tomorrow + timedelta(days=1096)
+    hold = add_hold(conn, "accident", "tester", tenant="acme", feed="service_record")
+    held = run_retention(settings, as_of=later, areas=["marts"])
+    assert not any("maintenance" in one.subject for one in held)
+    release_hold(conn, hold, "tester")
+    told = [one.action for one in run_retention(settings, as_of=later, areas=["marts"], dry_run=True)
+            if "maintenance" in one.subject]  # fmt: skip
+    assert set(told) == {"would drop"}
+    assert set(map(tuple, kept().values())) == {(TODAY, tomorrow)}
+
+    before = everything(conn, tomorrow)
+    done = {one.subject: one.action for one in run_retention(settings, as_of=later, areas=["marts"])}
+    assert {done[table] for table in nights.values()} == {"dropped"}
+    assert set(map(tuple, kept().values())) == {(tomorrow,)}
+    dbt_project.invoke(settings, ["run", "--select", "tag:maintenance_plan", "--full-refresh"])
+    assert everything(conn, tomorrow) == before
+    assert set(map(tuple, kept().values())) == {(tomorrow,)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import combinations
 from statistics import median
 
@@ -115,7 +116,7 @@ levels = st.lists(
 @settings(max_examples=60)
 @given(levels, st.lists(st.sampled_from([0.0, 50.0, float("nan")]), min_size=80, max_size=80), st.randoms())
 def test_whatever_comes_nothing_breaks_and_order_does_not_matter(
-    level: list[float], speed: list[float], dice: object
+    level: list[float], speed: list[float], dice: random.Random
 ) -> None:
     size = len(level)
     columns = {
@@ -125,7 +126,7 @@ def test_whatever_comes_nothing_breaks_and_order_does_not_matter(
         "speed_kmh": np.array(speed[:size]),
     }
     order = list(range(size))
-    dice.shuffle(order)  # type: ignore[attr-defined]
+    dice.shuffle(order)
     order += order[: size // 4]
     found = []
     for rows_ in (np.arange(size), np.array(order)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from domain.maintenance.due import Due, Life, Limit, ServiceDone, ServiceTask, Status, add_months, judge_due
 from domain.maintenance.meters import ODOMETER, Reading, read_meter
-from domain.maintenance.projection import observe, pool, project, shrink
+from domain.maintenance.projection import KindUse, Use, kind_of, observe, pool, project, shrink
 from domain.maintenance.trouble_codes import SAME_SPELL, Code, Lamp, Report, find_spells
 
 TODAY = date(2026, 6, 30)
@@ -136,3 +137,36 @@ def test_equal_reports_in_a_row_may_be_given_as_one(listed: list[tuple[int, int,
         every += [Report("v1", 0, one, codes) for one in at]
         runs.append(Report("v1", 0, at[0], codes, until=at[-1], times=times))
     assert find_spells(runs, at[-1]) == find_spells(every, at[-1])
+
+
+# Round figures: at a limit that is reached to the last bit, another order of adding would decide.
+kind_uses = st.builds(
+    KindUse, st.integers(0, 900).map(float), st.integers(0, 90_000).map(float), st.integers(0, 40)
+)
+uses = st.builds(Use, st.tuples(kind_uses, kind_uses, kind_uses), st.just("own"))
+
+
+@settings(deadline=None)
+@given(use=uses, left=st.integers(-500, 200_000).map(float), today=st.dates(TODAY, TODAY + timedelta(days=8)))
+def test_a_projection_is_what_adding_day_by_day_gives(use: Use, left: float, today: date) -> None:
+    total = variance = 0.0
+    counts = [0, 0, 0]
+    reached: dict[str, date] = {}
+    for step in range(1, 1_097):
+        day = today + timedelta(days=step)
+        kind = kind_of(day)
+        counts[kind] += 1
+        total += use.kinds[kind].mean
+        variance += use.kinds[kind].variance
+        of_means = sum(
+            count**2 * one.variance / (one.days + 10) for count, one in zip(counts, use.kinds, strict=True)
+        )
+        margin = 1.2816 * math.sqrt(variance + of_means)
+        for name, sum_ in (("early", total + margin), ("expected", total), ("late", total - margin)):
+            if sum_ >= left:
+                reached.setdefault(name, day)
+    due = Due("v", "oil", Status.NOT_DUE, None, (Limit("odometer", "km", left, 1_000_000),))
+    found = project(due, today, {"odometer": use})
+    assert (found.not_before, found.due_on, found.not_after) == tuple(
+        reached.get(name) for name in ("early", "expected", "late")
+    )

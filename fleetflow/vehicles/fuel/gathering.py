@@ -24,13 +24,13 @@ group by e.tenant_id, e.vehicle_id
 _KEEP_READINGS = f"""
 insert into intermediate.int_fuel_reading as kept (
     tenant_id, vehicle_id, minute, fixed_at, event_id, recorded_at, level_pct, odometer_km, altitude_m, lat, lon,
-    speed_kmh, ignition_on
+    speed_kmh, ignition_on, kept_on
 )
 select distinct on (tenant_id, vehicle_id, date_trunc('minute', fixed_at))
     tenant_id, vehicle_id, date_trunc('minute', fixed_at), fixed_at, event_id, recorded_at, fuel_level_pct, odometer_km,
     altitude_m, lat, lon,
     max(speed_kmh) over (partition by tenant_id, vehicle_id, date_trunc('minute', fixed_at)),
-    bool_or(ignition_on) over (partition by tenant_id, vehicle_id, date_trunc('minute', fixed_at))
+    bool_or(ignition_on) over (partition by tenant_id, vehicle_id, date_trunc('minute', fixed_at)), %(today)s
 from landing.gps_location as e
 where {_IS_TIMELY}
 order by tenant_id, vehicle_id, date_trunc('minute', fixed_at), fuel_level_pct is null, fixed_at, event_id, recorded_at,
@@ -48,6 +48,7 @@ on conflict (tenant_id, vehicle_id, minute) do update set
             f.altitude_m
         limit 1
     ),
+    kept_on = excluded.kept_on,
     speed_kmh = greatest(kept.speed_kmh, excluded.speed_kmh),
     ignition_on = case when kept.ignition_on then true else coalesce(excluded.ignition_on, kept.ignition_on) end
 """
@@ -94,7 +95,8 @@ def find_fixed(conn: Connection, run_id: UUID, now: datetime) -> Touched:
 
 def keep_readings(conn: Connection, run_id: UUID, now: datetime) -> int:
     """Roll up the minutes that the run's fixes lie in; return how many were written."""
-    return conn.execute(_KEEP_READINGS.encode(), {"run": run_id} | timely.limits(now)).rowcount
+    values = {"run": run_id, "today": now.date()} | timely.limits(now)
+    return conn.execute(_KEEP_READINGS.encode(), values).rowcount
 
 
 def find_moved(conn: Connection, run_id: UUID) -> Touched:

@@ -195,7 +195,8 @@ class _Mine:
         climb = _climb(self.altitude_m[low:high], trip.distance_km)
         cold = self.temperature_c[low:high]
         temperature = None if np.isnan(cold).all() else float(np.nanmedian(cold))
-        profile = profile_of(climb, None, temperature)
+        load_share = self._load_share(trip)
+        profile = profile_of(climb, load_share, temperature)
         judged.trips.append(
             (
                 *self.vehicle.entity, trip.started_at, trip.ended_at, self.vehicle.model, trip.driver_id,
@@ -204,12 +205,16 @@ class _Mine:
                 _round(fuel.rate_cover), fuel.compared_with and str(fuel.compared_with),
                 _round(fuel.difference_l), _round(fuel.l_100km), _round(fuel.idle_l),
                 [str(one) for one in fuel.faults], _round(climb), _round(temperature), profile.terrain,
-                profile.load, profile.temperature,
+                profile.load, profile.temperature, _round(load_share),
             )
         )  # fmt: skip
         anomaly = judge_methods(self.vehicle.code, start_us, end_us, fuel)
         if anomaly is not None:
             self._add(judged, anomaly)
+
+    def _load_share(self, trip: Trip) -> float | None:
+        capacity_kg = self.vehicle.capacity_kg
+        return None if trip.weight_kg is None or not capacity_kg else trip.weight_kg / capacity_kg
 
     def _coldest(self, first_us: int, last_us: int) -> float | None:
         low, high = np.searchsorted(self.at_us, [first_us, last_us + 1])

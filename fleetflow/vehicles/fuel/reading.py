@@ -11,18 +11,22 @@ import numpy as np
 
 from domain.fuel import DayLoss, Gathered, Position, Purchase, make_minutes
 from domain.fuel.losses import DAY_US
+from domain.tracks.table import Floats, Ints
 from fleetflow.runtime import Connection
 from fleetflow.vehicles.touched import Entity
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SIGNALS = ("fuel_level", "vehicle_speed", "fuel_rate", "total_fuel_used", "odometer", "ambient_temperature")
+_SIGNALS = (
+    "fuel_level", "vehicle_speed", "fuel_rate", "total_fuel_used", "odometer", "odometer_high_resolution",
+    "ambient_temperature",
+)  # fmt: skip
 
 # The two sources are stacked and grouped by the minute: a full join of laterals is none that Postgres knows.
 _MINUTES = """
 select v.code, u.minute,
     max(u.level_pct) filter (where u.is_signal), max(u.level_pct) filter (where not u.is_signal),
     max(u.speed_kmh), bool_or(u.ignition_on), max(u.rate_lph), max(u.total_l),
-    coalesce(max(u.odometer_km) filter (where u.is_signal), max(u.odometer_km) filter (where not u.is_signal)),
+    max(u.fine_km), max(u.odometer_km) filter (where u.is_signal), max(u.odometer_km) filter (where not u.is_signal),
     max(u.altitude_m), max(u.temperature_c), max(u.lat), max(u.lon)
 from unnest(%(tenants)s::text[], %(vehicles)s::text[], %(since)s::timestamptz[])
     with ordinality as v (tenant_id, vehicle_id, since, code)
@@ -33,6 +37,7 @@ cross join lateral (
         null::boolean as ignition_on,
         case when m.name = 'fuel_rate' then m.mean_value end as rate_lph,
         case when m.name = 'total_fuel_used' then m.last_value end as total_l,
+        case when m.name = 'odometer_high_resolution' then m.last_value end as fine_km,
         case when m.name = 'odometer' then m.last_value end as odometer_km,
         null::double precision as altitude_m,
         case when m.name = 'ambient_temperature' then m.mean_value end as temperature_c,
@@ -40,8 +45,8 @@ cross join lateral (
     from intermediate.int_signal_minute as m
     where m.tenant_id = v.tenant_id and m.vehicle_id = v.vehicle_id and m.minute >= v.since and m.name = any(%(names)s)
     union all
-    select f.minute, false, f.level_pct, f.speed_kmh, f.ignition_on, null, null, f.odometer_km, f.altitude_m, null,
-        f.lat, f.lon
+    select f.minute, false, f.level_pct, f.speed_kmh, f.ignition_on, null, null, null, f.odometer_km, f.altitude_m,
+        null, f.lat, f.lon
     from intermediate.int_fuel_reading as f
     where f.tenant_id = v.tenant_id and f.vehicle_id = v.vehicle_id and f.minute >= v.since
 ) as u
@@ -50,15 +55,31 @@ order by v.code, u.minute
 """
 
 _FACTS = """
-select tenant_id, vehicle_id, tank_l, make || ' ' || model, vehicle_class from source.vehicles
+select tenant_id, vehicle_id, tank_l, make || ' ' || model, vehicle_class, capacity_kg from source.vehicles
 where not _deleted and (tenant_id, vehicle_id) in (select * from unnest(%(tenants)s::text[], %(vehicles)s::text[]))
 """
 
+# The weight on a trip is the mean over its time. A vehicle that carried nothing for so long may do work that no
+# shipment tells of: that it is empty is not known.
+LOAD_KNOWN = timedelta(days=30)
 _TRIPS = """
-select t.tenant_id, t.vehicle_id, t.started_at, t.ended_at, t.driver_id, t.distance_km
+select t.tenant_id, t.vehicle_id, t.started_at, t.ended_at, t.driver_id, t.distance_km, l.weight_kg
 from unnest(%(tenants)s::text[], %(vehicles)s::text[], %(since)s::timestamptz[]) as v (tenant_id, vehicle_id, since)
 inner join intermediate.int_trip as t on t.tenant_id = v.tenant_id and t.vehicle_id = v.vehicle_id
     and t.ended_at >= v.since and t.ended_at > t.started_at
+cross join lateral (
+    select case
+        when count(*) = 0 or bool_or(o.during_s > 0 and o.weight_kg is null) then null
+        else sum(coalesce(o.weight_kg, 0) * o.during_s) / extract(epoch from t.ended_at - t.started_at)
+    end::double precision as weight_kg
+    from (
+        select b.weight_kg, greatest(0, extract(epoch from
+            least(b.loaded_until, t.ended_at) - greatest(b.loaded_from, t.started_at))) as during_s
+        from intermediate.int_vehicle_load as b
+        where b.tenant_id = t.tenant_id and b.vehicle_id = t.vehicle_id and b.loaded_from < t.ended_at
+            and coalesce(b.loaded_until, 'infinity') > t.started_at - %(load_known)s
+    ) as o
+) as l
 order by t.tenant_id, t.vehicle_id, t.started_at
 """
 
@@ -81,12 +102,13 @@ inner join intermediate.int_fuel_day as d on d.tenant_id = v.tenant_id and d.veh
 
 @dataclass(frozen=True)
 class Trip:
-    """A trip as the step `tracks` has it; km by track."""
+    """A trip as the step `tracks` has it; km by track. `weight_kg`: of its shipments; None: not known."""
 
     started_at: datetime
     ended_at: datetime
     driver_id: str | None
     distance_km: float
+    weight_kg: float | None
 
 
 @dataclass(frozen=True)
@@ -97,6 +119,7 @@ class Vehicle:
     code: int
     from_at: datetime
     tank_l: float | None
+    capacity_kg: int | None
     model: str | None
     trips: Sequence[Trip] = ()
     purchases: Sequence[Purchase] = ()
@@ -130,7 +153,7 @@ def read_chunk(
     making = keys | {"since": [from_at[one] for one in entities]}
     rows = conn.execute(_MINUTES.encode(), reading | {"names": list(_SIGNALS)}).fetchall()
     facts = {Entity(t, v): rest for t, v, *rest in conn.execute(_FACTS, keys)}
-    trips = _by_entity(conn, _TRIPS, making)
+    trips = _by_entity(conn, _TRIPS, making | {"load_known": LOAD_KNOWN})
     purchases = _by_entity(conn, _PURCHASES, reading)
     days = _by_entity(conn, _DAYS, making)
     positions: dict[int, list[Position]] = {}
@@ -139,10 +162,10 @@ def read_chunk(
             positions.setdefault(row[0] - 1, []).append(Position(micros(row[1]), row[-2], row[-1]))
     vehicles = []
     for code, one in enumerate(entities):
-        tank_l, model, _ = facts.get(one, (None, None, None))
+        tank_l, model, _, capacity_kg = facts.get(one, (None, None, None, None))
         vehicles.append(
             Vehicle(
-                one, code, from_at[one], tank_l, model,
+                one, code, from_at[one], tank_l, capacity_kg, model,
                 [Trip(*trip) for trip in trips.get(one, ())],
                 [_purchase(row) for row in purchases.get(one, ())],
                 [_day(code, row) for row in days.get(one, ())],
@@ -181,34 +204,40 @@ def _day(code: int, row: Sequence[Any]) -> DayLoss:
 
 
 def _minutes(rows: Sequence[Sequence[Any]], now: datetime) -> Gathered:
-    """Take the level of one source a UTC day: of the one that tells it in more minutes, of the bus if they are even.
+    """Take level and odometer of one source a UTC day: of the one that tells it in most minutes, of the bus if even.
 
     Most buses sleep with the engine, so that they do not see what goes while it is off. Sources are not mixed within a
-    day: they differ in their steps, and a stuck level would change with each.
+    day: they differ in their steps and zeros, a stuck level would change with each, an odometer go back and forth.
     """
     if not rows:
         return make_minutes([], [])
     columns = list(zip(*rows, strict=True))
     code = np.array(columns[0], np.int64) - 1
-    can, gps = _floats(columns[2]), _floats(columns[3])
     at_us = np.array([micros(at) for at in columns[1]], np.int64)
     day = code * 1_000_000 + at_us // DAY_US
     of_day = np.unique(day, return_inverse=True)[1]
-    more_by_bus = np.bincount(of_day, ~np.isnan(can) * 1.0 - ~np.isnan(gps) * 1.0)
     return make_minutes(
         code,
         at_us,
-        level_pct=np.where(more_by_bus[of_day] >= 0, can, gps),
+        level_pct=_of_one_source(of_day, columns[2:4]),
         speed_kmh=_floats(columns[4]),
         ignition=[-1 if one is None else int(one) for one in columns[5]],
         rate_lph=_floats(columns[6]),
         total_l=_floats(columns[7]),
-        odometer_km=_floats(columns[8]),
-        altitude_m=_floats(columns[9]),
-        temperature_c=_floats(columns[10]),
+        odometer_km=_of_one_source(of_day, columns[8:11]),
+        altitude_m=_floats(columns[11]),
+        temperature_c=_floats(columns[12]),
         now_us=micros(now),
     )
 
 
-def _floats(column: Sequence[float | None]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _of_one_source(of_day: Ints, columns: Sequence[Sequence[float | None]]) -> Floats:
+    """Return, for each day, the column that has most values on it, the first of those that have as many."""
+    sources = [_floats(column) for column in columns]
+    told = [np.bincount(of_day, ~np.isnan(source)) for source in sources]
+    chosen: Floats = np.stack(sources)[np.argmax(told, axis=0)[of_day], np.arange(len(of_day))]
+    return chosen
+
+
+def _floats(column: Sequence[float | None]) -> Floats:
     return np.array([np.nan if one is None else one for one in column], np.float64)

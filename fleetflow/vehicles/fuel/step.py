@@ -12,6 +12,7 @@ from fleetflow.vehicles.fuel.expecting import expect
 from fleetflow.vehicles.fuel.gathering import find_fixed, find_moved, keep_purchases, keep_readings
 from fleetflow.vehicles.fuel.horizon import go_back
 from fleetflow.vehicles.fuel.judging import judge
+from fleetflow.vehicles.fuel.keeping import forget_readings, still_open
 from fleetflow.vehicles.fuel.reading import read_chunk
 from fleetflow.vehicles.fuel.writing import replace_rows
 from fleetflow.vehicles.touched import Entity, Touched, find_touched, touch
@@ -43,13 +44,17 @@ def fold_fuel(work: Work) -> Mapping[str, int]:
     order = sorted(touched)
     for place in range(0, len(order), CHUNK):
         entities = order[place : place + CHUNK]
-        from_at = go_back(conn, {one: touched[one] for one in entities})
+        news = still_open(conn, {one: touched[one] for one in entities})
+        from_at = go_back(conn, news)
         chunk = read_chunk(conn, from_at, go_back(conn, from_at), work.now)
         judged = judge(chunk)
         changed |= replace_rows(conn, from_at, judged)
         counts.update(
             vehicles=len(entities), events=len(judged.events), trips=len(judged.trips),
-            anomalies=len(judged.anomalies), **{f"refused_{name}": n for name, n in judged.faults.items()},
+            anomalies=len(judged.anomalies),
+            vehicles_closed_before=sum(news[one] > touched[one] for one in entities),
+            readings_forgotten=forget_readings(conn, entities, work.now),
+            **{f"refused_{name}": n for name, n in judged.faults.items()},
         )  # fmt: skip
     for entity, since in expect(conn, changed).items():
         changed[entity] = min(since, changed.get(entity, since))
@@ -58,6 +63,10 @@ def fold_fuel(work: Work) -> Mapping[str, int]:
 
 
 def _touched_before(work: Work) -> Touched:
-    """Return what the steps before this one have touched: trips and signals that are new."""
-    rows = work.conn.execute("select tenant_id, vehicle_id, since from intermediate.int_vehicle_touched")
+    """Return what the steps before this one have touched: signals, trips and loads that are new."""
+    rows = work.conn.execute(
+        "select tenant_id, vehicle_id, min(since) from ("
+        "select tenant_id, vehicle_id, since from intermediate.int_vehicle_touched"
+        " union all select tenant_id, vehicle_id, since from intermediate.int_load_touched) as t group by 1, 2"
+    )
     return {Entity(tenant, vehicle): since for tenant, vehicle, since in rows}

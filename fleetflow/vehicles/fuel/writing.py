@@ -37,6 +37,7 @@ _COLUMNS = {
         "tenant_id", "vehicle_id", "started_at", "ended_at", "model", "driver_id", "distance_km", "litres", "method",
         "by_total_l", "by_rate_l", "by_level_l", "level_error_l", "rate_cover", "compared_with", "difference_l",
         "l_100km", "idle_l", "faults", "climb_m_km", "temperature_c", "terrain", "load", "temperature",
+        "load_share",
     ),
     "int_fuel_day": (
         "tenant_id", "vehicle_id", "utc_date", "tank_l", "parked_l", "parked_h", "total_l", "burnt_l", "is_measured",

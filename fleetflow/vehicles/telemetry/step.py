@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from fleetflow.runtime import Connection
 from fleetflow.vehicles.telemetry.store import replace_hours
-from fleetflow.vehicles.telemetry.windows import choose_hours, chosen_hours, forget_batches, read_frames
+from fleetflow.vehicles.telemetry.windows import (
+    choose_hours,
+    chosen_hours,
+    decoded_since,
+    forget_batches,
+    read_frames,
+)
+from fleetflow.vehicles.touched import touch
 from ingestion.telemetry.hours import decode_hours
 from ingestion.telemetry.manifest import Manifest, read_usable
 
@@ -28,7 +35,9 @@ def decode_telemetry(work: Work) -> Mapping[str, int]:
     for one in manifest.refused:
         work.tell(f"decoder {one.decoder.label} is refused: {'; '.join(one.reasons)}")
     counts: Counter[str] = Counter()
-    for chunk in choose_hours(work.conn, work.run_id):
+    chunks = choose_hours(work.conn, work.run_id)
+    touch(work.conn, "vehicle", decoded_since(work.conn))
+    for chunk in chunks:
         hours = chosen_hours(work.conn, chunk)
         done = decode_hours(read_frames(work.settings, work.conn, chunk, hours), hours, manifest)
         counts.update({"vehicle-hours": len(hours)} | replace_hours(work.conn, chunk, done, manifest.version))

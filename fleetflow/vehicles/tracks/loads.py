@@ -1,4 +1,4 @@
-"""Which shipments were on which vehicle when: kept beside the tracks, for the km that a vehicle drove empty.
+"""Which shipments were on which vehicle when, and what they weigh: for the km driven empty, and for fuel.
 
 Reads what runs of the shipments have judged since the last look, so loads are as fresh as the run of the vehicle side,
 and a status that comes after its trip was folded changes the trip's row all the same. What has changed stays noted
@@ -30,6 +30,10 @@ where e.batch_id = any(array(select batch_id from ops.transformed_batch where ru
 union
 select a.tenant_id, a.shipment_id from landing.driver_assignment_event as a
 where a.batch_id = any(array(select batch_id from ops.transformed_batch where run_id = any(%(runs)s)))
+union
+-- Shipments that the order system came to know, or to know another weight of, after they were on their way.
+select o.tenant_id, o.shipment_id from source.shipments as o
+where o.batch_id = any(array(select batch_id from ops.transformed_batch where run_id = any(%(runs)s)))
 """
 
 # What a run that was not done has found is this run's now.
@@ -56,9 +60,10 @@ with named as (
     select n.*, max(n.vehicle_id) over (partition by n.tenant_id, n.shipment_id, n.known) as on_vehicle from named as n
 )
 select p.tenant_id, p.shipment_id, p.position, coalesce(p.on_vehicle, s.vehicle_id) as vehicle_id,
-    p.occurred_at as loaded_from, p.until as loaded_until
+    p.occurred_at as loaded_from, p.until as loaded_until, o.weight_kg
 from placed as p
 inner join marts.fct_shipment as s on p.tenant_id = s.tenant_id and p.shipment_id = s.shipment_id
+left join source.shipments as o on p.tenant_id = o.tenant_id and p.shipment_id = o.shipment_id
 where p.picked_up is not null and p.status not in ('delivered', 'returned', 'cancelled')
     and coalesce(p.on_vehicle, s.vehicle_id) is not null and p.until is distinct from p.occurred_at
 """
@@ -71,11 +76,11 @@ with before as (
     inner join changed as c on l.tenant_id = c.tenant_id and l.shipment_id = c.shipment_id
 ), now as (select * from loaded)
 select d.* from (
-    (select tenant_id, shipment_id, position, vehicle_id, loaded_from, loaded_until from before
+    (select tenant_id, shipment_id, position, vehicle_id, loaded_from, loaded_until, weight_kg from before
      except select * from now)
     union all
     (select * from now
-     except select tenant_id, shipment_id, position, vehicle_id, loaded_from, loaded_until from before)
+     except select tenant_id, shipment_id, position, vehicle_id, loaded_from, loaded_until, weight_kg from before)
 ) as d
 """
 
@@ -83,7 +88,7 @@ _REPLACE = (
     "delete from intermediate.int_vehicle_load as l using moved as m"
     " where l.tenant_id = m.tenant_id and l.shipment_id = m.shipment_id",
     "insert into intermediate.int_vehicle_load"
-    " (tenant_id, shipment_id, position, vehicle_id, loaded_from, loaded_until)"
+    " (tenant_id, shipment_id, position, vehicle_id, loaded_from, loaded_until, weight_kg)"
     " select * from loaded as n where exists (select from moved as m"
     "  where m.tenant_id = n.tenant_id and m.shipment_id = n.shipment_id)",
 )

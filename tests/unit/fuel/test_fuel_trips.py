@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from fuel_world import MINUTE_US, START_US
@@ -199,13 +202,12 @@ def test_climbs_beyond_noise_add_up(altitudes: list[float], metres: float) -> No
 # Anomalies.
 
 
-def burnt(l_100km: float, **changes: object) -> TripFuel:
-    values: dict[str, object] = {
-        "litres": l_100km * 3, "method": Method.TOTAL, "by_total_l": l_100km * 3, "by_rate_l": None,
-        "by_level_l": None, "level_error_l": None, "rate_cover": 0.0, "compared_with": None, "difference_l": None,
-        "l_100km": l_100km, "idle_l": None,
-    }  # fmt: skip
-    return TripFuel(**(values | changes))  # type: ignore[arg-type]
+def burnt(l_100km: float, **changes: Any) -> TripFuel:
+    fuel = TripFuel(
+        litres=l_100km * 3, method=Method.TOTAL, by_total_l=l_100km * 3, by_rate_l=None, by_level_l=None,
+        level_error_l=None, rate_cover=0.0, compared_with=None, difference_l=None, l_100km=l_100km, idle_l=None,
+    )  # fmt: skip
+    return replace(fuel, **changes)
 
 
 BASELINE = make_baseline(trips([29.0, 30.0, 31.0] * 7), "v", "m", Profile())

@@ -25,6 +25,7 @@ select
     t.temperature,
     t.climb_m_km,
     t.temperature_c,
+    t.load_share,
     t.expected_l_100km,
     t.spread_l_100km,
     t.deviation,
