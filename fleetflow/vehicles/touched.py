@@ -52,6 +52,13 @@ def touch(conn: Connection, kind: Kind, touched: Touched) -> None:
     conn.execute(statement, (tenants, ids, [touched[one] for one in entities]))
 
 
+def known_touched(conn: Connection, kind: Kind) -> Touched:
+    """Return whom the steps up to now have told the models of, in this run or in the failed one before it."""
+    table, key = sql.Identifier(f"int_{kind}_touched"), sql.Identifier(f"{kind}_id")
+    query = sql.SQL("select tenant_id, {key}, since from intermediate.{table}").format(key=key, table=table)
+    return {Entity(tenant, entity): since for tenant, entity, since in conn.execute(query)}
+
+
 def forget_touched(conn: Connection) -> None:
     """Begin a run: nothing is touched yet, but for what the run before it has, unless that came to its end.
 

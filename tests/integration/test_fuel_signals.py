@@ -295,3 +295,29 @@ def test_what_a_failed_run_has_touched_is_still_to_be_told_to_the_marts(
     assert touched(owner) == [("truck", START - timedelta(days=1))]
     fold(settings, even_if_empty=True)
     assert touched(owner) == []
+
+
+def test_meters_are_read_again_where_a_run_failed_after_it_had_decoded(
+    settings: Settings, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_off() -> list[tuple[Any, ...]]:
+        return owner.execute(
+            "select vehicle_id, meter, day, value from intermediate.int_meter_reading where source = 'can'"
+            " order by 1, 2, 3"
+        ).fetchall()
+
+    def break_down(work: vehicles.Work) -> dict[str, int]:
+        raise ZeroDivisionError("it came no further")
+
+    whole = read_off()
+    assert whole
+    owner.execute("delete from intermediate.int_meter_reading where source = 'can'")
+    ask_again(settings, START, START + timedelta(days=DAYS))
+    telemetry = vehicles.STEPS[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(vehicles, "STEPS", (telemetry, vehicles.Step("broken", break_down)))
+        with pytest.raises(ZeroDivisionError):
+            vehicles.run_vehicles(settings, even_if_empty=True)
+    assert read_off() == []
+    fold(settings, even_if_empty=True)
+    assert read_off() == whole
