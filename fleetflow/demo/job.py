@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from quality.reconcile import FeedReconciliation
 
 CDC, MICROBATCH = "load__orders__cdc", "transform__shipments__microbatch"
-VEHICLES = "transform__vehicles__hourly"
+VEHICLES, SERVICES = "transform__vehicles__hourly", "plan__maintenance__nightly"
 MARK = "demo-home"
 # A run that takes longer hangs, on a busy machine as well.
 DAG_RUN_S = 300
@@ -228,6 +228,7 @@ class Demo:
             if left := _number(conn, pending):
                 self._tell("vehicles", f"{left} batches wait")
                 self._run_dag(api, VEHICLES, step="vehicles")
+                self._run_dag(api, SERVICES, step="vehicles")
 
     def _run_dag(
         self,
@@ -329,6 +330,7 @@ def _faults(outcome: Outcome, pending: int, blocking: int) -> list[str]:
             CDC,
             MICROBATCH,
             VEHICLES,
+            SERVICES,
             LAKE,
             *map(batch.partner_dag, batch.PARTNERS),
             *UPKEEP,
