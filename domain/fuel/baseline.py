@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import isfinite
 from statistics import median
 
+from domain.fuel.losses import DAY_US
 from domain.fuel.rules import BaselineRules
 
 _NORMAL = 1.4826
@@ -122,11 +123,14 @@ class BaselineBook:
         self._rules = rules or BaselineRules()
         self._groups: dict[tuple[str | None, Profile | None], list[float]] = {}
         self._known: dict[tuple[str | None, Profile | None], tuple[float, float]] = {}
+        vehicle_days: set[tuple[str, int]] = set()
         for one in samples:
             if not isfinite(one.l_100km) or one.l_100km <= 0:
                 continue
+            vehicle_days.add((one.vehicle, one.ended_us // DAY_US))
             for key in ((None, None), (None, one.profile), (one.vehicle, None), (one.vehicle, one.profile)):
                 self._groups.setdefault(key, []).append(one.l_100km)
+        self._vehicle_days = len(vehicle_days)
 
     def baseline(self, vehicle: str, profile: Profile) -> Baseline | None:
         """Return what is expected; see `make_baseline`."""
@@ -151,9 +155,9 @@ class BaselineBook:
             spread = ((1 - spread_share) * spread**2 + spread_share * own_spread**2) ** 0.5
             basis = name
         if profile.load == UNKNOWN:
-            # A few trips may have been equally heavy by chance; the next is not.
+            # A few days may have been equally heavy by chance; the next is not. The load of a day is much the same.
             of_load = self._rules.load_unknown_share * centre
-            share = self._rules.weight / (sizes["model"] + self._rules.weight)
+            share = self._rules.weight / (self._vehicle_days + self._rules.weight)
             spread = max(spread, ((1 - share) * spread**2 + share * of_load**2) ** 0.5)
         floor = max(self._rules.floor_share * centre, self._rules.floor_l_100km, 1e-9)
         return Baseline(centre, max(spread, floor), sizes["vehicle_profile"], sizes["model"], basis)

@@ -227,9 +227,9 @@ class BaselineRules(_Rules):
         weight: samples that the wider group counts for: mean = (n own + weight wider) / (n + weight).
         floor_share, floor_l_100km: spread is at least this share of the centre, and this. Runs of one truck on one
             route differ by 2 to 3 % (SAE J1321 aims at 2 % of repeated segments).
-        load_unknown_share: spread, as a share of the centre, that unknown load alone makes, until the model's own trips
+        load_unknown_share: spread, as a share of the centre, that unknown load alone makes, until the model's own days
             tell better: 1,000 lb more are some 0.5 % more fuel, so anything from empty to 22 t of payload is within
-            25 %, the standard deviation of which is 7 %. It counts as `weight` trips.
+            25 %, the standard deviation of which is 7 %. It counts as `weight` days of a vehicle.
         days: how far back trips count.
     """
 

@@ -29,6 +29,7 @@ from domain.fuel import (
     profile_of,
     trace_levels,
 )
+from domain.fuel.losses import DAY_US
 
 
 def at(minute: float) -> int:
@@ -131,7 +132,10 @@ def test_nothing_known_is_nothing_told() -> None:
 def trips(
     values: list[float], vehicle: str = "v", model: str = "m", profile: Profile | None = None
 ) -> list[TripSample]:
-    return [TripSample(vehicle, model, n, value, profile or Profile()) for n, value in enumerate(values)]
+    """A trip a day."""
+    return [
+        TripSample(vehicle, model, n * DAY_US, value, profile or Profile()) for n, value in enumerate(values)
+    ]
 
 
 def test_too_few_trips_of_the_model_are_no_baseline() -> None:
@@ -159,6 +163,22 @@ def test_few_trips_of_the_vehicle_move_it_a_little_and_many_a_lot() -> None:
     assert centre(0) == 30
     assert centre(1) == pytest.approx(40 - 10 * (6 / 7) ** 2)
     assert centre(60) == pytest.approx(40 - 10 * (6 / 66) ** 2)
+
+
+def test_trips_of_one_day_tell_of_load_as_little_as_one() -> None:
+    """12 trips within a litre, of unknown load: 7 % of 30 weighs 6 beside as many days as they are of."""
+    daily = trips([29.5, 30.0, 30.5] * 4)
+    at_once = [TripSample(one.vehicle, one.model, 0, one.l_100km, one.profile) for one in daily]
+    measured, of_load = 1.4826 * 0.5, 0.07 * 30
+
+    def spread(samples: list[TripSample], profile: Profile) -> float:
+        baseline = make_baseline(samples, "new", "m", profile)
+        assert baseline is not None
+        return baseline.spread_l_100km
+
+    assert spread(daily, Profile()) == pytest.approx(((12 * measured**2 + 6 * of_load**2) / 18) ** 0.5)
+    assert spread(at_once, Profile()) == pytest.approx(((1 * measured**2 + 6 * of_load**2) / 7) ** 0.5)
+    assert spread(at_once, Profile(load="part")) == pytest.approx(0.03 * 30)
 
 
 def test_one_wild_trip_changes_nothing() -> None:
