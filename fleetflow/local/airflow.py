@@ -18,6 +18,8 @@ from fleetflow.settings import PROJECT_ROOT
 USER = "admin"
 STARTED_PARTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 _START_S = 240.0  # 10 s on a quiet machine of two cores, minutes on one that is busy
+# A server that is down refuses at once; one that is only busy, as it is while the first runs start, answers late.
+_ANSWER_S = 15
 
 
 def address(port: int) -> str:
@@ -51,7 +53,7 @@ def log(home: Path) -> Path:
 def unhealthy(port: int) -> list[str]:
     """Return the components that are not healthy now; all of them when nothing answers."""
     try:
-        with urllib.request.urlopen(f"{address(port)}/api/v2/monitor/health", timeout=3) as answer:
+        with urllib.request.urlopen(f"{address(port)}/api/v2/monitor/health", timeout=_ANSWER_S) as answer:
             health = json.load(answer)
     except (urllib.error.URLError, OSError, ValueError):
         return list(STARTED_PARTS)
