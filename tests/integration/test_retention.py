@@ -24,8 +24,7 @@ from tests.integration.reconcile_stack import ReconcileStack
 GPS, STATUS = "gps_location", "shipment_event"
 DATA = ("landing", "raw", "lake", "marts")
 """Areas that go beside each other; rejects, batches and notes go after them."""
-TODAY = datetime.now(UTC).date()
-LATER = TODAY + timedelta(days=1200)
+LATER = datetime.now(UTC).date() + timedelta(days=1200)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,6 +39,13 @@ def stack(filled_stack: ReconcileStack) -> ReconcileStack:
 
 def run(stack: ReconcileStack, as_of: date = LATER, **options: Any) -> list[Action]:
     return list(run_retention(stack.settings, as_of=as_of, **options))
+
+
+def landed_on(stack: ReconcileStack) -> date:
+    """The day on which the stack was filled, which may be the one after that on which the tests were collected."""
+    ((day,),) = stack.sql("select (max(landed_at) at time zone 'UTC')::date from ops.batch")
+    assert isinstance(day, date)
+    return day
 
 
 def state(stack: ReconcileStack) -> dict[str, Any]:
@@ -120,7 +126,7 @@ def test_a_dry_run_says_all_and_changes_nothing(stack: ReconcileStack) -> None:
     assert state(stack) == before
     assert {a.action for a in actions} == {"would drop"}
     assert {a.area for a in actions} == set(DATA)
-    day = f"{TODAY:%Y%m%d}"
+    day = f"{landed_on(stack):%Y%m%d}"
     said = {a.subject: (a.action, a.reason) for a in ledger}
     assert said[f"rejects.{GPS}_{day}"] == ("would drop", "past its days")
     assert said[f"batches.{GPS}_{day}"] == ("would refuse", "landing still has the day")
@@ -131,11 +137,11 @@ def test_a_dry_run_says_all_and_changes_nothing(stack: ReconcileStack) -> None:
 
 def test_what_is_young_is_not_touched(stack: ReconcileStack) -> None:
     stack.check("day")
-    old = Policy()
+    old, today = Policy(), landed_on(stack)
     for area in (*DATA, "rejects", "batches"):
         kept = getattr(old, area)
-        assert run(stack, TODAY + timedelta(days=kept - 1), areas=[area]) == []
-        assert run(stack, TODAY + timedelta(days=kept + 2), areas=[area], dry_run=True) != []
+        assert run(stack, today + timedelta(days=kept - 1), areas=[area]) == []
+        assert run(stack, today + timedelta(days=kept + 2), areas=[area], dry_run=True) != []
 
 
 STEPS = ["landing day", "landing day done", "raw marked", "raw deleted", "lake told", "lake dropped", "marts chunk",
