@@ -389,13 +389,18 @@ def without_events(levels: Levels, events: Iterable[Event]) -> Floats:
 
 
 def _driving_event(step: _Step, series: _Series, levels: Levels, rules: EventRules) -> Event:
-    """Return the event of a step; where it fell into a pause, the event is that whole pause."""
-    pauses = np.diff(series.at_us[step.first : step.last + 1])
+    """Return the event of a step; where it fell into a pause, the event is that whole pause.
+
+    A pause is a time without motion: minutes under way whose level is not read, as on a steep road, are none.
+    """
+    rows = np.arange(series.row[step.first], series.row[step.last] + 1)
+    moving = rows[levels.is_moving[rows]]
+    pauses = np.diff(levels.at_us[moving])
     longest = int(np.argmax(pauses))
     if pauses[longest] <= rules.parked_gap_s * 1e6:
         return replace(_rest_event(step, series, levels, rules), in_motion=True)
-    pause = replace(step, first=step.first + longest, last=step.first + longest + 1)
-    return _rest_event(pause, series, levels, rules)
+    before = int(np.searchsorted(series.row, moving[longest], side="right")) - 1
+    return _rest_event(replace(step, first=before, last=before + 1), series, levels, rules)
 
 
 def _narrow_in_pause(event: Event, step: _Step, levels: Levels, kept_l: Floats, rules: EventRules) -> Event:

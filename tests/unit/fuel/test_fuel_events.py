@@ -195,6 +195,13 @@ def test_a_climb_under_way_comes_back() -> None:
     assert found_in(drive_rest_drive([80] * 100 + [72] * 45 + [80] * 95, slice(0, 0))) == []
 
 
+def test_a_fall_on_a_steep_road_is_one_under_way() -> None:
+    """Of its 15 minutes 8 go up by 40 m a km, where a level is not read; it never stood."""
+    columns = drive_rest_drive([80] * 100 + list(np.linspace(80, 60, 15)) + [60] * 125, slice(0, 0))
+    columns["altitude_m"] = np.concatenate([np.zeros(103), np.arange(0, 9) * 40.0, np.full(128, 320.0)])
+    assert found_in(columns) == [("drain", 100, True)]
+
+
 def test_what_the_engine_burns_is_no_drain() -> None:
     columns = drive_rest_drive(list(np.linspace(80, 40, 240)), slice(0, 0))
     columns["total_l"] = 1000 + np.linspace(0, 200, 240)
