@@ -31,7 +31,7 @@ class DayLoss:
         parked_l, parked_h: lost while standing, and the hours looked at.
         total_l: lost from driving to driving, since the last day with enough of it; None without. With the parked.
         burnt_l: burnt on the day.
-        is_measured: all of it by counter or rate.
+        is_measured: by counter or rate, but for the little that a history may begin or end with (`reckoned_l`).
         coldest_c: lowest ambient temperature; None unknown.
     """
 
@@ -104,11 +104,17 @@ def find_day_losses(levels: Levels, events: Sequence[Event], rules: LeakRules | 
                 parked_h=hours,
                 total_l=driven.get(key),
                 burnt_l=float(levels.burnt_l[rows][-1] - levels.burnt_l[before]),
-                is_measured=bool(levels.is_measured[before + 1 : rows.stop].all()),
+                is_measured=_reckoned_l(levels, before, rows.stop) <= rules.reckoned_l,
                 coldest_c=None if np.isnan(cold).all() else float(np.nanmin(cold)),
             )
         )
     return found
+
+
+def _reckoned_l(levels: Levels, first: int, after: int) -> float:
+    """Return what was burnt from one row to the last before another by neither counter nor rate."""
+    burnt = np.diff(levels.burnt_l[first:after])
+    return float(burnt[~levels.is_measured[first + 1 : after]].sum())
 
 
 def _parked(

@@ -134,6 +134,8 @@ class LeakRules(_Rules):
         returns_share: of a loss while standing, driving before and after must show this share, where that is measured:
             cold fuel shrinks over night and comes back.
         burn_share: error of the counter, as a share of what was burnt: CAN totals are held to 5 % of what was bought.
+        reckoned_l: so little of a day's burn may be nominal and the day still counts as measured: a counter is first
+            read minutes after a history has begun, perhaps while the engine was off.
         heater_lph: a parking heater burns up to this: 0.1 to 0.6 l/h (makers' data sheets, air heaters of 2 to 5 kW).
         cold_c: below this heaters run.
         window: minutes of level read at each end of a rest, and twice as many of driving.
@@ -147,6 +149,7 @@ class LeakRules(_Rules):
     one_day_share: float = 0.75
     returns_share: float = 0.4
     burn_share: float = 0.05
+    reckoned_l: float = 2.0
     heater_lph: float = 0.6
     cold_c: float = 5.0
     window: int = 15

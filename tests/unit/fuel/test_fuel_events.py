@@ -202,6 +202,16 @@ def test_a_fall_on_a_steep_road_is_one_under_way() -> None:
     assert found_in(columns) == [("drain", 100, True)]
 
 
+@pytest.mark.parametrize(("unread", "measured"), [(64, True), (90, False)])
+def test_a_day_whose_counter_is_read_a_little_late_is_measured(unread: int, measured: bool) -> None:
+    """It stands for an hour with its engine off, then drives at 0.3 l a minute by the nominal 30 l/100 km."""
+    columns = drive_rest_drive([80] * 240, slice(0, 60))
+    columns["ignition"] = np.repeat([0, 1], [60, 180])
+    columns["total_l"][:unread] = np.nan
+    levels = trace_levels(make_minutes(**columns).minutes, np.array([500.0])).levels
+    assert [one.is_measured for one in find_day_losses(levels, ())] == [measured]
+
+
 def test_what_the_engine_burns_is_no_drain() -> None:
     columns = drive_rest_drive(list(np.linspace(80, 40, 240)), slice(0, 0))
     columns["total_l"] = 1000 + np.linspace(0, 200, 240)
