@@ -30,7 +30,7 @@ from fleetflow.bench.tracks import START_US, STEP_S, draw_fixes
 from fleetflow.runtime import Connection, connect
 from fleetflow.settings import Secret, Settings
 from fleetflow.vehicles.run import PIPELINE, Work
-from fleetflow.vehicles.touched import forget_touched
+from fleetflow.vehicles.touched import begin_fold
 from fleetflow.vehicles.tracks.reading import COLUMNS
 from fleetflow.vehicles.tracks.step import fold_tracks
 from ingestion.landing.ledger import BatchEntry, Cut, copy_rows, write_entries
@@ -85,7 +85,7 @@ def _run(settings: Settings) -> tuple[float, float, dict[str, int]]:
     with connect(settings.dsn("transformer"), autocommit=True) as conn:
         run = transform.claim(conn, PIPELINE, row_limit=2**40)
         assert run is not None
-        forget_touched(conn)
+        begin_fold(conn, run.run_id)
         started, cpu = time.perf_counter(), time.process_time()
         counts = fold_tracks(Work(settings, conn, run.run_id))
         seconds = time.perf_counter() - started, time.process_time() - cpu

@@ -18,7 +18,7 @@ from fleetflow.vehicles.driver_hours.step import fold_driver_hours
 from fleetflow.vehicles.fuel.step import fold_fuel
 from fleetflow.vehicles.maintenance.step import keep_maintenance
 from fleetflow.vehicles.telemetry.step import decode_telemetry
-from fleetflow.vehicles.touched import forget_touched
+from fleetflow.vehicles.touched import begin_fold
 from fleetflow.vehicles.tracks.step import fold_tracks
 
 PIPELINE = "vehicles"
@@ -29,11 +29,15 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Work:
-    """What a step works with: the run's id, the warehouse as the transformer (autocommit), the time of the run."""
+    """What a step works with: the run's id, the warehouse as the transformer (autocommit), the time of the run.
+
+    `goes_on`: from a fold of a run that was not marked, which may have been this one.
+    """
 
     settings: Settings
     conn: Connection
     run_id: UUID
+    goes_on: bool = False
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     tell: Tell = lambda _: None
 
@@ -64,8 +68,7 @@ def fold(
     """Do every step for what the run has claimed; return their counts. May be repeated."""
     counts = {}
     with connect(settings.dsn("transformer"), autocommit=True) as conn:
-        forget_touched(conn)
-        work = Work(settings, conn, run.run_id, tell=tell)
+        work = Work(settings, conn, run.run_id, begin_fold(conn, run.run_id), tell=tell)
         for step in STEPS:
             started = time.perf_counter()
             counts[step.name] = dict(step.fold(work))

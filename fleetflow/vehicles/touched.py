@@ -52,25 +52,25 @@ def touch(conn: Connection, kind: Kind, touched: Touched) -> None:
     conn.execute(statement, (tenants, ids, [touched[one] for one in entities]))
 
 
-def known_touched(conn: Connection, kind: Kind) -> Touched:
-    """Return whom the steps up to now have told the models of, in this run or in the failed one before it."""
-    table, key = sql.Identifier(f"int_{kind}_touched"), sql.Identifier(f"{kind}_id")
-    query = sql.SQL("select tenant_id, {key}, since from intermediate.{table}").format(key=key, table=table)
-    return {Entity(tenant, entity): since for tenant, entity, since in conn.execute(query)}
+def begin_fold(conn: Connection, run_id: UUID) -> bool:
+    """Forget what was touched, unless by a fold whose run is not done: then say that this one goes on from it.
 
-
-def forget_touched(conn: Connection) -> None:
-    """Begin a run: nothing is touched yet, but for what the run before it has, unless that came to its end.
-
-    A step that is repeated may find nothing changed where it has written already; the marts have yet to be told.
+    That may have been this run: a step that is repeated may find nothing changed where it has written already, and the
+    marts have yet to be told.
     """
-    before = conn.execute(
-        "select state from ops.transform_run where pipeline = 'vehicles' and state <> 'claimed'"
-        " order by started_at desc limit 1"
-    ).fetchone()
-    if before is not None and before[0] != "done":
-        return
-    conn.execute("truncate intermediate.int_vehicle_touched, intermediate.int_driver_touched")
+    with conn.transaction():
+        (goes_on,) = conn.execute(
+            "select exists (select from intermediate.last_fold join ops.transform_run using (run_id)"
+            " where state <> 'done')"
+        ).fetchall()[0]
+        if not goes_on:
+            conn.execute("truncate intermediate.int_vehicle_touched, intermediate.int_driver_touched")
+        conn.execute(
+            "insert into intermediate.last_fold (run_id) values (%s)"
+            " on conflict (one) do update set run_id = excluded.run_id",
+            (run_id,),
+        )
+    return bool(goes_on)
 
 
 def name_drivers(conn: Connection, drivers: Iterable[Entity]) -> None:

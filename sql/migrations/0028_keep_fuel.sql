@@ -24,6 +24,15 @@ alter table intermediate.int_fuel_closed owner to fleet_transformer;
 alter table intermediate.int_fuel_closed enable row level security, force row level security;
 grant select on intermediate.int_fuel_closed to fleet_ops;
 
--- What a run has touched outlives a crash of the server: a run that follows one that failed goes on from it.
+-- What a run has touched outlives a crash of the server: whoever follows one that was not marked goes on from it.
 alter table intermediate.int_vehicle_touched set logged;
 alter table intermediate.int_driver_touched set logged;
+alter table intermediate.int_vehicle_hour_touched set logged;
+create table intermediate.last_fold (
+    one boolean primary key default true check (one),
+    run_id uuid not null
+);
+comment on table intermediate.last_fold is 'The run that the touched vehicles and drivers are of';
+alter table intermediate.last_fold owner to fleet_transformer;
+alter table intermediate.last_fold enable row level security;
+grant select on intermediate.last_fold to fleet_ops;

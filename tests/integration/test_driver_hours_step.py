@@ -57,7 +57,7 @@ def fold(settings: Settings) -> Mapping[str, int]:
     with connect(settings.dsn("transformer"), autocommit=True) as conn:
         run = transform.claim(conn, vehicles.PIPELINE, row_limit=10_000_000)
         assert run is not None
-        vehicles.forget_touched(conn)
+        vehicles.begin_fold(conn, run.run_id)
         counts = fold_driver_hours(vehicles.Work(settings, conn, run.run_id, now=NOW))
         transform.mark(conn, run)
     return counts
@@ -302,7 +302,7 @@ def test_trips_stand_for_driving_where_no_tachograph_tells(owner: Connection, se
         with connect(settings.dsn("transformer"), autocommit=True) as conn:
             run = transform.claim(conn, vehicles.PIPELINE)
             assert run is not None
-            vehicles.forget_touched(conn)
+            vehicles.begin_fold(conn, run.run_id)
             for vehicle in ("d1", "d2"):
                 conn.execute(
                     "insert into intermediate.int_vehicle_touched values ('acme', %s, %s)", (vehicle, begun)

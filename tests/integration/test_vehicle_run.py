@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from transform_warehouse import NOW, land, mirror, vehicle, warehouse
@@ -18,7 +19,7 @@ from fleetflow.runtime import Connection, connect
 from fleetflow.settings import Settings
 from fleetflow.vehicles import run as vehicles
 from fleetflow.vehicles.states import Snapshot, forget_older, keep, restore
-from fleetflow.vehicles.touched import Entity, find_touched, forget_touched, name_drivers, touch
+from fleetflow.vehicles.touched import Entity, begin_fold, find_touched, name_drivers, touch
 
 TRUCK, VAN = Entity("acme", "truck"), Entity("acme", "van")
 
@@ -87,14 +88,14 @@ def test_only_claimed_rows_touch_and_the_earliest_counts(owner: Connection, tran
 def test_what_is_touched_twice_is_rebuilt_from_the_earlier_time(
     owner: Connection, transformer: Connection
 ) -> None:
-    forget_touched(transformer)
+    assert not begin_fold(transformer, uuid4())
     touch(transformer, "vehicle", {TRUCK: NOW, VAN: NOW})
     touch(transformer, "vehicle", {TRUCK: NOW - timedelta(hours=1), VAN: NOW + timedelta(hours=1)})
     rows = transformer.execute(
         "select vehicle_id, since from intermediate.int_vehicle_touched order by 1"
     ).fetchall()
     assert rows == [("truck", NOW - timedelta(hours=1)), ("van", NOW)]
-    forget_touched(transformer)
+    assert not begin_fold(transformer, uuid4())
     assert transformer.execute("select from intermediate.int_vehicle_touched").rowcount == 0
 
 

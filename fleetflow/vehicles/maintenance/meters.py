@@ -14,13 +14,13 @@ from fleetflow.vehicles.touched import Entity
 KINDS: dict[str, MeterKind] = {"odometer": ODOMETER, "engine_hours": ENGINE_HOURS}
 CHUNK_VEHICLES = 500
 
-# `day_start`: from which local day on decoded odometers are read again; never, where no minute of the vehicle changed.
+# `day_start`: from which local day on decoded odometers are read again; never, where none of the vehicle's hours was.
 _CHOOSE = """
 insert into chosen_vehicle (tenant_id, vehicle_id, timezone, today, day_start)
 select e.tenant_id, e.vehicle_id, z.timezone, (%(now)s at time zone z.timezone)::date,
-    date_trunc('day', e.changed_since, z.timezone)
-from unnest(%(tenants)s::text[], %(vehicles)s::text[], %(changed_since)s::timestamptz[])
-    as e (tenant_id, vehicle_id, changed_since)
+    date_trunc('day', e.decoded_since, z.timezone)
+from unnest(%(tenants)s::text[], %(vehicles)s::text[], %(decoded_since)s::timestamptz[])
+    as e (tenant_id, vehicle_id, decoded_since)
 left join source.vehicles as v on e.tenant_id = v.tenant_id and e.vehicle_id = v.vehicle_id
 left join source.sites as s on v.tenant_id = s.tenant_id and v.home_site_id = s.site_id
 cross join lateral (values (coalesce(s.timezone, 'UTC'))) as z (timezone)
@@ -77,7 +77,7 @@ order by c.tenant_id, c.vehicle_id, d.local_date, d.odometer_read_at desc, d.odo
 def fold_meters(conn: Connection, vehicles: Mapping[Entity, datetime | None], now: datetime) -> int:
     """Read the meters of vehicles anew from what was read off them, up to now; return how many days have use.
 
-    `vehicles`: with each, since when its minutes may have changed, None where none has.
+    `vehicles`: with each, since when its frames were decoded by this run, None where none was.
     """
     written = 0
     every = list(vehicles.items())
@@ -98,7 +98,7 @@ def _fold(conn: Connection, vehicles: Sequence[tuple[Entity, datetime | None]], 
             "now": now,
             "tenants": [one.tenant_id for one, _ in vehicles],
             "vehicles": [one.entity_id for one, _ in vehicles],
-            "changed_since": [since for _, since in vehicles],
+            "decoded_since": [since for _, since in vehicles],
         },
     )
     conn.execute(_FORGET)

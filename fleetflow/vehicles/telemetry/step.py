@@ -35,7 +35,7 @@ def decode_telemetry(work: Work) -> Mapping[str, int]:
     for one in manifest.refused:
         work.tell(f"decoder {one.decoder.label} is refused: {'; '.join(one.reasons)}")
     counts: Counter[str] = Counter()
-    chunks = choose_hours(work.conn, work.run_id)
+    chunks = choose_hours(work.conn, work.run_id, goes_on=work.goes_on)
     touch(work.conn, "vehicle", decoded_since(work.conn))
     for chunk in chunks:
         hours = chosen_hours(work.conn, chunk)

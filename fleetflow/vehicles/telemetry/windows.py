@@ -61,12 +61,18 @@ left join source.vehicles as v on t.tenant_id = v.tenant_id and t.vehicle_id = v
 """
 
 
-def choose_hours(conn: Connection, run_id: UUID) -> list[int]:
+def choose_hours(conn: Connection, run_id: UUID, *, goes_on: bool = False) -> list[int]:
     """Note which vehicle-hours the run decodes, with what is known of each vehicle; return their chunks.
 
     They are those of the claimed frames, the ones after where a frame came in the last `MARGIN` of an hour, and those
-    that were asked to be decoded again.
+    that were asked to be decoded again. A fold that goes on from another chooses what that had chosen, too: it may
+    have decoded them, and come no further.
     """
+    if goes_on:
+        conn.execute(
+            "insert into intermediate.int_redecode_hour (tenant_id, vehicle_id, hour)"
+            " select tenant_id, vehicle_id, hour from intermediate.int_vehicle_hour_touched on conflict do nothing"
+        )
     conn.execute("truncate intermediate.int_vehicle_hour_touched")
     conn.execute(_CHOOSE, {"run_id": run_id, "margin": MARGIN, "chunk_frames": CHUNK_FRAMES})
     rows = conn.execute("select distinct chunk from intermediate.int_vehicle_hour_touched order by 1")
